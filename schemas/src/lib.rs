@@ -1,0 +1,27 @@
+//! The paper: every byte that leaves a node.
+//!
+//! - [`ids`], [`party`], [`time`], [`digest`]: the small words everything else is made of.
+//! - [`envelope`]: what the sender says; [`dispatch`]: the envelope for one next hop.
+//! - [`event`], [`evidence`]: the 22 events of ETSI EN 319 522 and the evidence about them.
+//! - [`frame`]: what a backbone carries (CloudEvents attributes, CBOR body).
+//! - [`directory`], [`catalogue`]: who can be reached, and for which démarche.
+//! - [`status`]: the business status that follows a handover.
+//! - [`problem`]: every refusal, with its code, its fault and its two sentences.
+//! - [`api`]: the shapes of the REST interface.
+//!
+//! Deliberately absent: I/O, clocks, randomness and cryptography.
+
+pub mod api;
+pub mod catalogue;
+pub mod digest;
+pub mod directory;
+pub mod dispatch;
+pub mod envelope;
+pub mod event;
+pub mod evidence;
+pub mod frame;
+pub mod ids;
+pub mod party;
+pub mod problem;
+pub mod status;
+pub mod time;
