@@ -11,17 +11,7 @@
 //!
 //! Deliberately absent: I/O, clocks, randomness and cryptography.
 
-pub mod api;
-pub mod catalogue;
 pub mod digest;
-pub mod directory;
-pub mod dispatch;
-pub mod envelope;
-pub mod event;
-pub mod evidence;
-pub mod frame;
 pub mod ids;
 pub mod party;
-pub mod problem;
-pub mod status;
 pub mod time;
