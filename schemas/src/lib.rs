@@ -1,6 +1,6 @@
 //! The paper: every byte that leaves a node.
 //!
-//! - [`ids`], [`party`], [`time`], [`digest`]: the small words everything else is made of.
+//! - [`ids`], [`party`], [`time`], [`digest`], [`bytes`]: the words everything else is made of.
 //! - [`envelope`]: what the sender says; [`dispatch`]: the envelope for one next hop.
 //! - [`event`], [`evidence`]: the 22 events of ETSI EN 319 522 and the evidence about them.
 //! - [`frame`]: what a backbone carries (CloudEvents attributes, CBOR body).
@@ -10,8 +10,23 @@
 //! - [`api`]: the shapes of the REST interface.
 //!
 //! Deliberately absent: I/O, clocks, randomness and cryptography.
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::expect_used)
+)]
 
+pub mod api;
+pub mod bytes;
+pub mod catalogue;
 pub mod digest;
+pub mod directory;
+pub mod dispatch;
+pub mod envelope;
+pub mod event;
+pub mod evidence;
+pub mod frame;
 pub mod ids;
 pub mod party;
+pub mod problem;
+pub mod status;
 pub mod time;

@@ -1,0 +1,316 @@
+//! The shapes of the REST interface (`/v1`), `snake_case`. Fields may be added, none renamed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::envelope::Requested;
+use crate::ids::ProcessCode;
+use crate::ids::{Cog, ConversationId, DeliveryId, DocumentId, EvidenceId, MessageId, NodeId};
+use crate::party::Party;
+use crate::status::BusinessStatus;
+use crate::time::Timestamp;
+
+/// A page of a list; `next` is an opaque cursor, absent on the last page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// Items, oldest first.
+    pub items: Vec<T>,
+    /// Where to go on.
+    pub next: Option<String>,
+}
+
+/// Answer of `POST /v1/documents`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DocumentView {
+    /// Its id.
+    pub id: DocumentId,
+    /// File name.
+    pub name: String,
+    /// Media type.
+    pub media_type: String,
+    /// Size of the plaintext.
+    pub size: u64,
+    /// Digest of the plaintext.
+    pub sha256: Digest,
+    /// The démarche's type code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub type_code: Option<String>,
+}
+
+/// Body of `POST /v1/messages`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewMessage {
+    /// Addressees.
+    pub recipients: Vec<Recipient>,
+    /// Démarche.
+    pub process: ProcessCode,
+    /// Subject line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// The sender's own number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender_ref: Option<String>,
+    /// Conversation to go on with; a new one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation_id: Option<ConversationId>,
+    /// The message that this one answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_reply_to: Option<MessageId>,
+    /// Documents: ids of uploads, or names of parts in a multipart request.
+    pub documents: Vec<NewDocument>,
+    /// What is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested: Option<Requested>,
+}
+
+/// An addressee, by number or by commune.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Recipient {
+    /// `{ scheme, id, service?, desk? }`.
+    Party(Party),
+    /// `{ cog }`: the commune's member.
+    Commune {
+        /// COG code.
+        cog: Cog,
+    },
+}
+
+/// A document of a new message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewDocument {
+    /// Id of an upload, or name of a part.
+    pub id: String,
+    /// The démarche's type code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub type_code: Option<String>,
+    /// Indexes of the addressees who get it; everybody when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipients: Option<Vec<u32>>,
+}
+
+/// A party with its name where it is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartyView {
+    /// The address.
+    #[serde(flatten)]
+    pub party: Party,
+    /// Name in the directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// A message as its sender sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageView {
+    /// Its id.
+    pub message_id: MessageId,
+    /// Conversation.
+    pub conversation_id: ConversationId,
+    /// What it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_reply_to: Option<MessageId>,
+    /// Démarche.
+    pub process: ProcessCode,
+    /// Sender.
+    pub sender: PartyView,
+    /// Subject line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// The sender's own number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender_ref: Option<String>,
+    /// When.
+    pub submitted_at: Timestamp,
+    /// Manifest.
+    pub documents: Vec<DocumentView>,
+    /// One per addressee.
+    pub deliveries: Vec<DeliveryView>,
+}
+
+/// A delivery as the sender sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryView {
+    /// Its id.
+    pub delivery_id: DeliveryId,
+    /// Addressee.
+    pub recipient: PartyView,
+    /// State name of `lifecycle.md`.
+    pub state: String,
+    /// Node that holds the content and owes the next evidence.
+    pub custodian: NodeId,
+    /// Since when in this state.
+    pub since: Timestamp,
+    /// When something must have happened.
+    pub next_due: Option<Timestamp>,
+    /// Latest business status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub business_status: Option<BusinessStatus>,
+    /// Evidence so far, oldest first.
+    pub evidence: Vec<Step>,
+}
+
+/// One evidence in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its id.
+    pub evidence_id: EvidenceId,
+    /// ETSI name, such as `SubmissionAcceptance`.
+    pub event: String,
+    /// Reason code, such as `RA01`.
+    pub code: String,
+    /// Time of the event.
+    pub at: Timestamp,
+    /// Node that sealed it.
+    pub node: NodeId,
+    /// When it was sealed (signing-time).
+    pub sealed: Option<Timestamp>,
+    /// When this node's anchor proves that it existed.
+    pub anchored: Option<Timestamp>,
+}
+
+/// An item of the inbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InboxItem {
+    /// Delivery.
+    pub delivery_id: DeliveryId,
+    /// Message.
+    pub message_id: MessageId,
+    /// Conversation.
+    pub conversation_id: ConversationId,
+    /// What it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_reply_to: Option<MessageId>,
+    /// Démarche.
+    pub process: ProcessCode,
+    /// Sender.
+    pub sender: PartyView,
+    /// The member who receives.
+    pub recipient: PartyView,
+    /// Subject line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Documents that this recipient gets.
+    pub documents: Vec<DocumentView>,
+    /// State name of `lifecycle.md`.
+    pub state: String,
+    /// When it was consigned; null while it awaits acceptance.
+    pub consigned_at: Option<Timestamp>,
+    /// Last moment for handover or acceptance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Answer of `acknowledge`, `accept`, `refuse`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Delivery.
+    pub delivery_id: DeliveryId,
+    /// State after it.
+    pub state: String,
+    /// The evidence: the same on every repeat.
+    pub evidence: Step,
+}
+
+/// Body of `refuse`.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Refusal {
+    /// Why, at most 1,000 characters.
+    pub reason: Option<String>,
+}
+
+/// Body of `status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewStatus {
+    /// The status.
+    pub status: BusinessStatus,
+    /// A reason code of the démarche.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// A sentence for people.
+    #[serde(default)]
+    pub message: Option<String>,
+}
+
+/// A CloudEvents 1.0 event in JSON format, one entry of `GET /v1/events`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloudEvent {
+    /// `1.0`.
+    pub specversion: String,
+    /// Stable id.
+    pub id: String,
+    /// `urn:pli:node:<node>`.
+    pub source: String,
+    /// Such as `fr.pli.evidence.ContentConsignment`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The delivery or message.
+    pub subject: String,
+    /// When.
+    pub time: Timestamp,
+    /// `application/json`.
+    pub datacontenttype: String,
+    /// What happened.
+    pub data: serde_json::Value,
+}
+
+/// Answer of `POST /oauth2/token` (RFC 6749 §5.1).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// Opaque bearer token.
+    pub access_token: String,
+    /// `Bearer`.
+    pub token_type: String,
+    /// Seconds.
+    pub expires_in: u64,
+    /// Granted scopes, separated by spaces.
+    pub scope: String,
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Token(scope {:?})", self.scope)
+    }
+}
+
+/// A party of the directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectoryParty {
+    /// The address and its name.
+    #[serde(flatten)]
+    pub party: PartyView,
+    /// Commune.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cog: Option<Cog>,
+    /// Node through which it is reached.
+    pub node: NodeId,
+    /// Démarches that it receives.
+    pub processes: Vec<ProcessCode>,
+    /// Whether it is in service.
+    pub active: bool,
+}
+
+/// One dependency in `GET /health/ready`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DependencyHealth {
+    /// Such as `store`, `backbone`, `tsa`, `directory`, `content`.
+    pub name: String,
+    /// Whether it works.
+    pub ready: bool,
+    /// Why not, and since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Answer of `GET /health/ready`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Readiness {
+    /// Whether all dependencies that submission needs work.
+    pub ready: bool,
+    /// Each dependency.
+    pub dependencies: Vec<DependencyHealth>,
+}

@@ -1,0 +1,111 @@
+//! Frames: what a backbone carries. CloudEvents 1.0 attributes in binary mode; the body is CBOR.
+
+use serde::{Deserialize, Serialize};
+
+use crate::bytes::Octets;
+use crate::digest::Digest;
+use crate::ids::DocumentId;
+
+/// Largest frame, attributes included.
+pub const MAX_FRAME: usize = 900 * 1024;
+/// Documents up to this size in all (plaintext) travel inside the dispatch frame.
+pub const INLINE_LIMIT: u64 = 256 * 1024;
+/// Ciphertext bytes of one content frame.
+pub const CONTENT_CHUNK: usize = 512 * 1024;
+
+/// `ce_type` of a dispatch.
+pub const DISPATCH: &str = "fr.pli.dispatch.v1";
+/// `ce_type` of evidence.
+pub const EVIDENCE: &str = "fr.pli.evidence.v1";
+/// `ce_type` of content.
+pub const CONTENT: &str = "fr.pli.content.v1";
+/// `ce_type` of a business status.
+pub const STATUS: &str = "fr.pli.status.v1";
+/// `ce_type` of a directory list.
+pub const DIRECTORY: &str = "fr.pli.directory.v1";
+
+/// Body of a dispatch frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DispatchFrame {
+    /// The sealed dispatch (`.p7m`, DER).
+    pub dispatch: Octets,
+    /// Ciphertexts of small messages, in the order of `Dispatch::content`; empty when they
+    /// travel as content frames.
+    #[serde(default)]
+    pub inline: Vec<Octets>,
+}
+
+/// Body of an evidence frame: one or more sealed evidences about one delivery, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvidenceFrame {
+    /// Sealed evidences (`.p7m`, as issued).
+    pub evidence: Vec<Octets>,
+}
+
+/// Body of a status frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StatusFrame {
+    /// The sealed business status.
+    pub status: Octets,
+}
+
+/// Body of a content frame: one part of a ciphertext.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContentFrame {
+    /// The document.
+    pub document_id: DocumentId,
+    /// Digest of the whole ciphertext.
+    pub cipher_sha256: Digest,
+    /// Size of the whole ciphertext.
+    pub cipher_size: u64,
+    /// Position of this part in bytes.
+    pub offset: u64,
+    /// At most [`CONTENT_CHUNK`] bytes.
+    pub part: Octets,
+}
+
+/// Why a frame's body cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadFrame {
+    /// More than [`MAX_FRAME`] bytes.
+    #[error("a frame of {0} bytes is larger than {MAX_FRAME}")]
+    TooLarge(usize),
+    /// Not the CBOR of this type.
+    #[error("not a frame of this type: {0}")]
+    Malformed(String),
+    /// Bytes after the CBOR item.
+    #[error("{0} bytes after the end of the frame")]
+    Trailing(usize),
+}
+
+/// Depth of nesting that [`decode`] accepts.
+const MAX_DEPTH: usize = 16;
+
+/// Reads a CBOR body, refusing oversize, deep nesting and trailing bytes.
+///
+/// # Errors
+/// [`BadFrame`].
+pub fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, BadFrame> {
+    if bytes.len() > MAX_FRAME {
+        return Err(BadFrame::TooLarge(bytes.len()));
+    }
+    let mut rest = bytes;
+    let value = ciborium::de::from_reader_with_recursion_limit(&mut rest, MAX_DEPTH)
+        .map_err(|e| BadFrame::Malformed(e.to_string()))?;
+    if rest.is_empty() { Ok(value) } else { Err(BadFrame::Trailing(rest.len())) }
+}
+
+/// Writes a CBOR body. Writing to memory cannot fail; an empty result would mean it did, and no
+/// reader accepts that.
+#[must_use]
+pub fn encode<T: Serialize>(body: &T) -> Vec<u8> {
+    let mut out = Vec::new();
+    match ciborium::ser::into_writer(body, &mut out) {
+        Ok(()) => out,
+        Err(_) => Vec::new(),
+    }
+}
