@@ -1,0 +1,198 @@
+# shellcheck shell=bash
+# What the service scripts share. Sourced, never run.
+#
+# Each script runs one real service below a directory of its own (DIR), as any user, without the
+# system's service manager:
+#   ops/services/NAME start|stop|kill|url --dir DIR [options]
+# `start` is idempotent and prints the URL; `kill` is kill -9, after which `start` goes on with the
+# data; `url` prints one line. Talk goes to stderr, data to stdout. DIR keeps the ports, so that
+# clients keep their URL over a restart.
+#
+# A script sets NAME, sources this file, calls `service_args "$@"` and finds VERB, DIR, PORT and
+# ARGS (what is left on the command line).
+
+set -euo pipefail
+: "${NAME:?set by the script that sources this file}"
+
+say() { echo "$NAME: $*" >&2; }
+die() { say "$*"; exit 1; }
+misuse() { say "$*"; exit 2; }
+
+# --- command line -----------------------------------------------------------------------------
+
+# Reads VERB, --dir and --port; leaves the rest in ARGS.
+service_args() {
+  VERB=${1:-}; DIR=; PORT=; ARGS=()
+  [ $# -gt 0 ] && shift
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --dir | --port) [ $# -ge 2 ] || misuse "$1 needs a value" ;;&
+      --dir) DIR=$2; shift 2 ;;
+      --port) PORT=$2; shift 2 ;;
+      *) ARGS+=("$1"); shift ;;
+    esac
+  done
+  [ -n "$VERB" ] || misuse "usage: ops/services/$NAME start|stop|kill|url --dir DIR [options]"
+  [ -n "$DIR" ] || misuse "--dir DIR is missing"
+  [ "$VERB" = start ] && mkdir -p "$DIR"
+  if [ -d "$DIR" ]; then
+    DIR=$(cd "$DIR" && pwd -P)
+  fi
+}
+
+# flag_value NAME DEFAULT: the value of option NAME in ARGS.
+flag_value() {
+  local i
+  for ((i = 0; i < ${#ARGS[@]}; i++)); do
+    if [ "${ARGS[i]}" = "$1" ]; then echo "${ARGS[i + 1]:-$2}"; return; fi
+  done
+  echo "$2"
+}
+
+# flag NAME: is the option NAME in ARGS?
+flag() { [[ " ${ARGS[*]-} " == *" $1 "* ]]; }
+
+# One verb at a time on one DIR. Services must not inherit the lock: `spawn` closes it.
+lock_dir() {
+  exec 9>"$DIR/lock"
+  flock -w 300 9 || die "another start or stop of $DIR does not end"
+}
+
+# --- ports ------------------------------------------------------------------------------------
+
+port_in_use() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# Sets REPLY to a free port below the ephemeral range, where no outgoing connection squats on it.
+TAKEN=" "
+free_port() {
+  while :; do
+    REPLY=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
+    [[ $TAKEN == *" $REPLY "* ]] && continue
+    port_in_use "$REPLY" && continue
+    TAKEN+="$REPLY "
+    return
+  done
+}
+
+# choose_ports FIRST SECOND...: gives each variable a port (PORT, PORT+1... when --port was given)
+# and writes them to DIR/ports, once in the life of DIR.
+choose_ports() {
+  local name next=$PORT
+  for name in "$@"; do
+    if [ -n "$next" ]; then REPLY=$next; next=$((next + 1)); else free_port; fi
+    echo "$name=$REPLY"
+  done >"$DIR/ports"
+}
+
+load_ports() {
+  [ -s "$DIR/ports" ] || die "$DIR holds no $NAME (start it first)"
+  # shellcheck source=/dev/null
+  . "$DIR/ports"
+}
+
+# --- processes --------------------------------------------------------------------------------
+
+# spawn PIDFILE LOG COMMAND...: starts a daemon that no ^C of the caller reaches.
+spawn() {
+  local pidfile=$1 log=$2 pid
+  shift 2
+  PLI_SERVICE_DIR=$DIR setsid "$@" </dev/null >>"$log" 2>&1 9>&- &
+  pid=$!
+  disown
+  echo "$pid" >"$pidfile"
+  until ours "$pid" || ! kill -0 "$pid" 2>/dev/null; do sleep 0.01; done # until its exec
+}
+
+# Does PID run, and below DIR rather than as a reused number?
+ours() { grep -qzxF "PLI_SERVICE_DIR=$DIR" "/proc/$1/environ" 2>/dev/null; }
+
+# Is the process named in PIDFILE alive?
+alive() {
+  local pid
+  pid=$(cat "$1" 2>/dev/null) && [ -n "$pid" ] && ours "$pid"
+}
+
+# signal_and_wait SIGNAL PIDFILE [SECONDS]: nothing to do when it is not alive. A process that
+# outlives SECONDS (default 30) after a polite signal is killed.
+signal_and_wait() {
+  local signal=$1 left=$((${3:-30} * 50)) pid
+  pid=$(cat "$2" 2>/dev/null) || return 0
+  if [ -n "$pid" ] && ours "$pid"; then
+    kill "-$signal" "$pid" 2>/dev/null || true
+    while ours "$pid"; do
+      left=$((left - 1))
+      [ "$left" -eq 0 ] && { say "pid $pid ignores SIG$signal: SIGKILL"; kill -9 "$pid" || true; }
+      sleep 0.02
+    done
+  fi
+  rm -f "$2"
+}
+
+# wait_for_line TEXT LOG PIDFILE SECONDS: until the log says so, or the process dies.
+wait_for_line() {
+  local text=$1 log=$2 pidfile=$3 left=$(($4 * 20))
+  until grep -qF "$text" "$log" 2>/dev/null; do
+    if ! alive "$pidfile"; then tail -n 20 "$log" >&2; die "died while starting, see $log"; fi
+    left=$((left - 1))
+    [ "$left" -gt 0 ] || { tail -n 20 "$log" >&2; die "not up after $4 s, see $log"; }
+    sleep 0.05
+  done
+}
+
+# --- packages ---------------------------------------------------------------------------------
+
+# as_root COMMAND...: as is when root, through sudo without a question otherwise.
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"
+  elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then sudo -n "$@"
+  else return 127
+  fi
+}
+
+# need_packages PROBE PACKAGE...: installs the Debian packages unless the command PROBE succeeds.
+# Their system services are neither started (policy-rc.d) nor left enabled.
+need_packages() {
+  local probe=$1
+  shift
+  $probe && return
+  command -v apt-get >/dev/null || die "install $* (this script knows apt-get only)"
+  say "installing $*"
+  as_root bash -s -- "$@" <<'ROOT' >&2 || die "could not install: run as root: apt-get install $*"
+set -eu
+exec 8>/var/lock/pli-apt.lock; flock 8
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+  trap 'rm -f "$policy"' EXIT
+  printf '#!/bin/sh\nexit 101\n' >$policy; chmod 755 $policy
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt() { apt-get -qq -o DPkg::Lock::Timeout=300 "$@" </dev/null; }
+install() { apt install -y --no-install-recommends "$@" >/dev/null; }
+if [ -z "$(find /var/lib/apt/lists -name '*Packages*' -mtime -1 2>/dev/null)" ]; then apt update; fi
+install "$@" || { apt update; install "$@"; }
+if [ -d /run/systemd/system ]; then
+  for unit in rabbitmq-server postgresql; do
+    case " $* " in *" $unit "*) systemctl disable "$unit" >/dev/null 2>&1 || true ;; esac
+  done
+fi
+ROOT
+  $probe || die "$* installed, and still not usable"
+}
+
+# --- certificates -----------------------------------------------------------------------------
+
+# test_pki DIRECTORY: a CA and one server certificate for localhost and 127.0.0.1, PEM, once.
+test_pki() {
+  local d=$1
+  [ -f "$d/server.pem" ] && return
+  mkdir -p "$d"
+  local key=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
+  openssl req -x509 "${key[@]}" -days 3650 -subj /CN=test-ca -keyout "$d/ca.key" \
+    -out "$d/ca.pem" 2>/dev/null
+  openssl req "${key[@]}" -subj /CN=localhost -keyout "$d/server.key" -out "$d/server.csr" \
+    2>/dev/null
+  openssl x509 -req -in "$d/server.csr" -CA "$d/ca.pem" -CAkey "$d/ca.key" -CAcreateserial \
+    -days 3650 -out "$d/server.crt" 2>/dev/null \
+    -extfile <(printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth')
+  cat "$d/server.key" "$d/server.crt" "$d/ca.pem" >"$d/server.pem" # key first, as Kafka wants it
+}
