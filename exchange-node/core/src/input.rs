@@ -1,0 +1,132 @@
+//! What can happen to a delivery. Facts only: what cryptography and I/O have established.
+
+use schemas::digest::Digest;
+use schemas::envelope::Envelope;
+use schemas::event::{Event, Reason};
+use schemas::ids::{DeliveryId, EvidenceId, NodeId};
+use schemas::party::Party;
+use schemas::problem::Code;
+use schemas::status::BusinessStatus;
+use schemas::time::Timestamp;
+
+/// A submission, authenticated, its documents stored.
+#[derive(Clone, Debug)]
+pub struct Submission<'a> {
+    /// The complete envelope, its identifiers minted.
+    pub envelope: &'a Envelope,
+    /// What the engine found wrong with the documents (type, size, digest, malware), if anything.
+    pub findings: Vec<Finding>,
+    /// Age of the oldest evidence without an anchor, in milliseconds.
+    pub unanchored_age: i64,
+}
+
+/// Something wrong, found outside the core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Its code.
+    pub code: Code,
+    /// In English.
+    pub detail: String,
+    /// In French.
+    pub detail_fr: String,
+}
+
+/// An inbound dispatch.
+#[derive(Clone, Debug)]
+pub struct Inbound<'a> {
+    /// The envelope.
+    pub envelope: &'a Envelope,
+    /// Addressee.
+    pub recipient_index: u32,
+    /// The sender's node.
+    pub origin: NodeId,
+    /// The node that handed it over (equal to `origin` when direct).
+    pub from: NodeId,
+    /// Hop of the node that handed it over.
+    pub hop: u8,
+    /// Digest of the sealed dispatch.
+    pub dispatch: Digest,
+    /// The A.1 inside.
+    pub acceptance: Option<EvidenceFact>,
+    /// What verification found wrong (seal, certificate, time, digests, malware), if anything.
+    pub findings: Vec<Finding>,
+}
+
+/// An evidence whose seal verified, and which is about this delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvidenceFact {
+    /// G01.
+    pub id: EvidenceId,
+    /// G03.
+    pub event: Event,
+    /// G04, the first.
+    pub reason: Option<Reason>,
+    /// Who sealed it.
+    pub issuer: NodeId,
+    /// G05.
+    pub at: Timestamp,
+    /// Digest of the `.p7m`.
+    pub digest: Digest,
+    /// I09 from 0; none in families A and B.
+    pub recipient_index: Option<u32>,
+    /// M05.
+    pub external: Option<NodeId>,
+    /// Whether M01 and M02 equal those of the message.
+    pub same_content: bool,
+}
+
+/// What happens to one delivery.
+#[derive(Clone, Debug)]
+pub enum Input<'a> {
+    /// A dispatch arrived (rows 6, 7, 11, 13, 14).
+    Dispatched(Box<Inbound<'a>>),
+    /// Evidence arrived from another node (rows 6 to 17).
+    Evidence(EvidenceFact),
+    /// The backbone has confirmed the dispatch.
+    Sent,
+    /// The backbone knows no such destination.
+    Unroutable,
+    /// Publishing failed; it may or may not have arrived.
+    SendFailed,
+    /// A timer may have run out.
+    Due,
+    /// Come back at once, asked by [`crate::effect::Effect::Continue`].
+    Continue,
+    /// The recipient took it (row 16).
+    Acknowledge {
+        /// Who.
+        by: Party,
+    },
+    /// The recipient accepts it (row 12a).
+    Accept {
+        /// Who.
+        by: Party,
+    },
+    /// The recipient refuses it (row 12b).
+    Refuse {
+        /// Who.
+        by: Party,
+        /// Why, in the recipient's words.
+        reason: Option<String>,
+    },
+    /// A member of this node sets a business status.
+    SetStatus {
+        /// Who: sender or recipient of this delivery.
+        by: Party,
+        /// What.
+        status: BusinessStatus,
+    },
+    /// A verified business status arrived from another node.
+    StatusReceived {
+        /// Who set it.
+        by: Party,
+        /// What.
+        status: BusinessStatus,
+    },
+    /// An operator asks for another attempt.
+    Redrive,
+}
+
+/// The delivery an input is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct About(pub DeliveryId);

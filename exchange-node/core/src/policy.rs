@@ -1,0 +1,36 @@
+//! The rules of this node: what does not come from the catalogue.
+
+use schemas::time::{HOUR, MINUTE};
+
+/// Limits and spans, in milliseconds where nothing else is said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Most attempts to publish.
+    pub relay_attempts: u32,
+    /// Longest wait between two attempts.
+    pub relay_interval: i64,
+    /// First wait between two attempts; doubles up to `relay_interval`.
+    pub relay_first_wait: i64,
+    /// Past this age of unanchored evidence, new submissions are refused.
+    pub max_unanchored_age: i64,
+    /// Largest difference between a peer's time and ours.
+    pub max_skew: i64,
+    /// Most hops.
+    pub max_hops: u8,
+    /// Largest message that this node takes, in bytes.
+    pub max_message_size: u64,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            relay_attempts: 8,
+            relay_interval: 30 * MINUTE,
+            relay_first_wait: MINUTE,
+            max_unanchored_age: 4 * HOUR,
+            max_skew: 5 * MINUTE,
+            max_hops: 4,
+            max_message_size: 8 * 1024 * 1024 * 1024,
+        }
+    }
+}

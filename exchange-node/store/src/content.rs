@@ -1,0 +1,75 @@
+//! Content by the digest of its ciphertext. The ciphertext that rests is the ciphertext that
+//! travels, so that a document is encrypted once.
+//!
+//! Small ciphertexts are appended to pack files, many under one flush; large ones are files of
+//! their own. Erasing content is deleting its wrapped keys and, later, its bytes.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use schemas::digest::Digest;
+
+/// What can go wrong with content.
+#[derive(Debug, thiserror::Error)]
+pub enum ContentError {
+    /// Nothing is stored under this digest.
+    #[error("no content under {0}")]
+    Missing(Digest),
+    /// The bytes do not have the digest under which they lie, or were announced.
+    #[error("content does not match its digest {0}")]
+    Mismatch(Digest),
+    /// The disk is full.
+    #[error("no room for content: {0}")]
+    Full(String),
+    /// Anything else that the file system says.
+    #[error("content storage: {0}")]
+    Io(String),
+}
+
+/// A stream of ciphertext buffers, at most 64 KiB each.
+pub type Buffers = BoxStream<'static, Result<Bytes, ContentError>>;
+
+/// Content storage of one node. Writes are durable when they return; a digest that is there
+/// already is written once.
+#[async_trait]
+pub trait Content: Send + Sync + Debug {
+    /// Stores small ciphertexts (each at most 1 MiB) under their digests, in one flush; concurrent
+    /// calls share flushes.
+    async fn put_all(&self, items: Vec<(Digest, Bytes)>) -> Result<(), ContentError>;
+
+    /// Begins a large ciphertext whose digest is not known yet.
+    async fn begin(&self) -> Result<Box<dyn Writer>, ContentError>;
+
+    /// Reads content from `offset`, `length` bytes or to the end.
+    async fn read(
+        &self,
+        digest: &Digest,
+        offset: u64,
+        length: Option<u64>,
+    ) -> Result<Buffers, ContentError>;
+
+    /// Size of content, none when it is not there.
+    async fn size(&self, digest: &Digest) -> Result<Option<u64>, ContentError>;
+
+    /// Removes content; removing what is not there is no error.
+    async fn remove(&self, digests: &[Digest]) -> Result<(), ContentError>;
+
+    /// A real round trip: write, flush, read, remove.
+    async fn probe(&self) -> Result<(), ContentError>;
+}
+
+/// A large ciphertext under way. Dropped without [`Writer::finish`], it leaves nothing.
+#[async_trait]
+pub trait Writer: Send {
+    /// Appends.
+    async fn write(&mut self, bytes: Bytes) -> Result<(), ContentError>;
+
+    /// Flushes and stores under the digest of what was written; with `expected`, refuses another
+    /// digest and leaves nothing.
+    async fn finish(
+        self: Box<Self>,
+        expected: Option<Digest>,
+    ) -> Result<(Digest, u64), ContentError>;
+}
