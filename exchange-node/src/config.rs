@@ -1,0 +1,290 @@
+//! Configuration: one TOML file, environment overrides, unknown keys refused.
+//!
+//! `PLI__STORE__URL=postgres://...` overrides `store.url`; a value `file:PATH` or
+//! `credential:NAME` (systemd) is read from there, so that secrets stay out of the file.
+//! Paths are relative to the directory of the file.
+
+use std::path::{Path, PathBuf};
+
+use schemas::ids::NodeId;
+use serde::{Deserialize, Serialize};
+
+/// The whole file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Who this node is and where it listens.
+    pub node: NodeSection,
+    /// Database.
+    pub store: StoreSection,
+    /// Documents.
+    pub content: ContentSection,
+    /// Roads.
+    pub backbone: BackboneSection,
+    /// Keys and certificates.
+    pub keys: KeysSection,
+    /// Anchors of trust.
+    pub trust: TrustSection,
+    /// Signed lists.
+    pub directory: DirectorySection,
+    /// Timestamp authorities.
+    pub tsa: TsaSection,
+    /// Limits; each has a default.
+    #[serde(default)]
+    pub limits: LimitsSection,
+    /// Logs.
+    #[serde(default)]
+    pub log: LogSection,
+}
+
+/// `[node]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeSection {
+    /// Node id.
+    pub id: NodeId,
+    /// Address to listen on, such as `127.0.0.1:8443`.
+    pub listen: String,
+    /// URL under which members reach it.
+    pub public_url: String,
+}
+
+/// `[store]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSection {
+    /// `sqlite://PATH` or `postgres://...`.
+    pub url: String,
+}
+
+/// `[content]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContentSection {
+    /// Directory of the ciphertexts.
+    pub dir: PathBuf,
+}
+
+/// `[backbone]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackboneSection {
+    /// `embedded://PATH`, `amqp://...` or `kafka://...`.
+    pub url: String,
+    /// Replication of topics.
+    #[serde(default = "one")]
+    pub replication: u16,
+    /// Retention of topics, in hours.
+    #[serde(default = "week")]
+    pub retention_hours: u32,
+}
+
+/// `[keys]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeysSection {
+    /// PKCS#8 PEM of the seal.
+    pub seal_key: PathBuf,
+    /// PEM of the seal certificate and its intermediates, leaf first.
+    pub seal_chain: PathBuf,
+    /// PKCS#8 PEM to decrypt with.
+    pub encryption_key: PathBuf,
+    /// PEM of the certificate to encrypt to.
+    pub encryption_certificate: PathBuf,
+    /// 32 raw bytes that wrap document keys at rest.
+    pub storage_key: PathBuf,
+    /// Directory of current CRLs (`*.crl`, DER), read again when they change.
+    pub crls: PathBuf,
+}
+
+/// `[trust]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustSection {
+    /// PEM files of the anchors of seals.
+    pub anchors: Vec<PathBuf>,
+    /// PEM files of the anchors of timestamp authorities.
+    pub tsa_anchors: Vec<PathBuf>,
+}
+
+/// `[directory]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DirectorySection {
+    /// Directory holding `root.p7m`, `catalogue.p7m` and `members-<node>.p7m`.
+    pub dir: PathBuf,
+    /// How often to look for new lists, in milliseconds.
+    #[serde(default = "second")]
+    pub poll_ms: u64,
+}
+
+/// `[tsa]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TsaSection {
+    /// RFC 3161 URLs, tried in order.
+    pub urls: Vec<String>,
+    /// Longest wait for a round of anchoring, in milliseconds.
+    #[serde(default = "second")]
+    pub interval_ms: u64,
+    /// Most evidence under one token.
+    #[serde(default = "batch")]
+    pub max_batch: u32,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsSection {
+    /// Past this age of unanchored evidence, submissions are refused, in seconds.
+    pub max_unanchored_age_s: u64,
+    /// An unacknowledged inbox item comes back after this, in seconds.
+    pub inbox_visibility_s: u64,
+    /// Life of an access token, in seconds.
+    pub token_s: u64,
+    /// Life of an unused upload, in seconds.
+    pub upload_s: u64,
+    /// Largest message, in bytes.
+    pub max_message_size: u64,
+    /// Requests that may wait for the engine before 503 is answered.
+    pub queue: usize,
+}
+
+impl Default for LimitsSection {
+    fn default() -> Self {
+        Self {
+            max_unanchored_age_s: 4 * 3600,
+            inbox_visibility_s: 60,
+            token_s: 3600,
+            upload_s: 24 * 3600,
+            max_message_size: 8 << 30,
+            queue: 4096,
+        }
+    }
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSection {
+    /// Filter, such as `info,pli=debug`.
+    pub filter: String,
+    /// `text` or `json`.
+    pub format: String,
+}
+
+impl Default for LogSection {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), format: "text".to_owned() }
+    }
+}
+
+const fn one() -> u16 {
+    1
+}
+const fn week() -> u32 {
+    7 * 24
+}
+const fn second() -> u64 {
+    1_000
+}
+const fn batch() -> u32 {
+    100_000
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{0}: {1}")]
+    Unreadable(PathBuf, std::io::Error),
+    /// Not TOML, an unknown key, a missing key or a value of the wrong kind.
+    #[error("{0}: {1}")]
+    Invalid(PathBuf, String),
+}
+
+impl Config {
+    /// Reads `path`, then overrides from `environment` (pairs of name and value).
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming the file and the key.
+    pub fn read(
+        path: &Path,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| ConfigError::Unreadable(path.to_owned(), e))?;
+        let invalid = |e: String| ConfigError::Invalid(path.to_owned(), e);
+        let mut table: toml::Table =
+            text.parse().map_err(|e: toml::de::Error| invalid(e.to_string()))?;
+        for (name, value) in environment {
+            if let Some(keys) = name.strip_prefix("PLI__") {
+                set(&mut table, &keys.to_lowercase(), &value).map_err(invalid)?;
+            }
+        }
+        let base = path.parent().unwrap_or_else(|| Path::new("."));
+        let mut config: Self = table.try_into().map_err(|e| invalid(e.to_string()))?;
+        config.resolve(base);
+        config.store.url = secret(&config.store.url, base).map_err(invalid)?;
+        config.backbone.url = secret(&config.backbone.url, base).map_err(invalid)?;
+        Ok(config)
+    }
+
+    fn resolve(&mut self, base: &Path) {
+        let keys = &mut self.keys;
+        let single = [
+            &mut self.content.dir,
+            &mut self.directory.dir,
+            &mut keys.seal_key,
+            &mut keys.seal_chain,
+            &mut keys.encryption_key,
+            &mut keys.encryption_certificate,
+            &mut keys.storage_key,
+            &mut keys.crls,
+        ];
+        let trust = self.trust.anchors.iter_mut().chain(self.trust.tsa_anchors.iter_mut());
+        for path in single.into_iter().chain(trust) {
+            *path = base.join(&*path);
+        }
+        for url in [&mut self.store.url, &mut self.backbone.url] {
+            for scheme in ["sqlite://", "embedded://"] {
+                if let Some(rest) = url.strip_prefix(scheme) {
+                    *url = format!("{scheme}{}", base.join(rest).display());
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Sets `section__key` to a string, or to an integer where it reads as one.
+fn set(table: &mut toml::Table, keys: &str, value: &str) -> Result<(), String> {
+    let Some((section, key)) = keys.split_once("__") else {
+        return Err(format!("PLI__{}: write PLI__SECTION__KEY", keys.to_uppercase()));
+    };
+    let entry = table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+    let Some(inner) = entry.as_table_mut() else {
+        return Err(format!("{section} is not a section"));
+    };
+    let value = value
+        .parse::<i64>()
+        .map_or_else(|_| toml::Value::String(value.to_owned()), toml::Value::Integer);
+    inner.insert(key.to_owned(), value);
+    Ok(())
+}
+
+/// Reads `file:PATH` and `credential:NAME`; anything else stands for itself.
+fn secret(value: &str, base: &Path) -> Result<String, String> {
+    let path = if let Some(path) = value.strip_prefix("file:") {
+        base.join(path)
+    } else if let Some(name) = value.strip_prefix("credential:") {
+        let dir = std::env::var_os("CREDENTIALS_DIRECTORY")
+            .ok_or_else(|| format!("{value}: systemd gave no credentials"))?;
+        Path::new(&dir).join(name)
+    } else {
+        return Ok(value.to_owned());
+    };
+    std::fs::read_to_string(&path)
+        .map(|text| text.trim().to_owned())
+        .map_err(|e| format!("{}: {e}", path.display()))
+}
