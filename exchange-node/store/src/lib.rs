@@ -120,7 +120,8 @@ pub trait Store: Send + Sync + Debug {
     /// until their visibility time.
     async fn inbox(&self, query: &InboxQuery) -> Result<Vec<DeliveryRow>, StoreError>;
 
-    /// Evidence of a message that this node holds, in the order in which it got to know it.
+    /// Sealed objects of a message that this node holds (all kinds), in the order in which it
+    /// got to know them.
     async fn evidence_of(&self, message: MessageId) -> Result<Vec<EvidenceRow>, StoreError>;
 
     /// One evidence.

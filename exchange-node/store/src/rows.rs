@@ -90,22 +90,47 @@ pub struct DeliveryWrite {
     pub recipient_member: Option<String>,
 }
 
-/// An evidence to be stored.
+/// Kinds of sealed objects that a node keeps for ever, in one table and anchored alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// ERDS evidence.
+    Evidence,
+    /// The dispatch as made or received: part of every bundle.
+    Dispatch,
+    /// A business status.
+    Status,
+}
+
+impl Kind {
+    /// The name in the store.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Evidence => "evidence",
+            Self::Dispatch => "dispatch",
+            Self::Status => "status",
+        }
+    }
+}
+
+/// A sealed object to be stored: an evidence, a dispatch or a business status.
 #[derive(Clone, Debug)]
 pub struct NewEvidence {
-    /// G01.
+    /// What it is.
+    pub kind: Kind,
+    /// G01; derived in the same way for dispatches and statuses.
     pub id: EvidenceId,
     /// M01.
     pub message: MessageId,
     /// Deliveries that it belongs to (all of the message for A.1).
     pub deliveries: Vec<DeliveryId>,
-    /// G03.
-    pub event: Event,
+    /// G03; none for dispatches and statuses.
+    pub event: Option<Event>,
     /// G04, the first.
     pub reason: Option<Reason>,
     /// Issuer.
     pub node: NodeId,
-    /// G05.
+    /// G05, or when the object was made.
     pub at: Timestamp,
     /// signing-time of the seal.
     pub sealed_at: Timestamp,
