@@ -65,7 +65,7 @@ pub struct NewMessage {
 }
 
 /// An addressee, by number or by commune.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Recipient {
     /// `{ scheme, id, service?, desk? }`.

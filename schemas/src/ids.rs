@@ -17,6 +17,57 @@ pub enum BadId {
     CheckDigit(String),
 }
 
+/// Most characters of a foreign text that an error repeats.
+const CLIP: usize = 80;
+
+fn clip(text: &str) -> String {
+    match text.char_indices().nth(CLIP) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+impl BadId {
+    /// `text` is not written as `what`; a long text is cut.
+    pub(crate) fn shape(text: &str, what: &'static str) -> Self {
+        Self::Shape(clip(text), what)
+    }
+
+    pub(crate) fn check_digit(text: &str) -> Self {
+        Self::CheckDigit(clip(text))
+    }
+
+    /// The French sentence.
+    #[must_use]
+    pub fn fr(&self) -> String {
+        match self {
+            Self::Shape(text, what) => {
+                format!("« {text} » n'a pas la forme attendue : {}", fr(what))
+            }
+            Self::CheckDigit(text) => format!("la clé de contrôle de {text} est fausse"),
+        }
+    }
+}
+
+/// The French of what an identifier should have been.
+fn fr(what: &'static str) -> &'static str {
+    match what {
+        "a SIREN (9 digits)" => "un SIREN (9 chiffres)",
+        "a SIRET (14 digits)" => "un SIRET (14 chiffres)",
+        "a COG code (5 characters)" => "un code commune COG (5 caractères)",
+        "a node id (DNS label)" => "un nom de nœud (étiquette DNS)",
+        "a process code" => "un code de démarche",
+        "a conversation id" => "un identifiant de conversation",
+        "a UUID" => "un UUID",
+        "a known party scheme" => "un schéma d'identification connu",
+        "a service or desk (1 to 100 characters, no colon)" => {
+            "un service ou un guichet (1 à 100 caractères, sans deux-points)"
+        }
+        "a party (SIRET, SIREN or scheme:id)" => "un SIRET, un SIREN ou schéma:numéro",
+        other => other,
+    }
+}
+
 /// SIREN of La Poste, whose establishments need not pass Luhn.
 const LA_POSTE: &str = "356000000";
 
@@ -86,9 +137,9 @@ text_id!(
     Siren,
     |text| {
         if !all_digits(text, 9) {
-            return Err(BadId::Shape(text.to_owned(), "a SIREN (9 digits)"));
+            return Err(BadId::shape(text, "a SIREN (9 digits)"));
         }
-        if luhn(text) { Ok(()) } else { Err(BadId::CheckDigit(text.to_owned())) }
+        if luhn(text) { Ok(()) } else { Err(BadId::check_digit(text)) }
     }
 );
 
@@ -98,11 +149,11 @@ text_id!(
     Siret,
     |text| {
         if !all_digits(text, 14) {
-            return Err(BadId::Shape(text.to_owned(), "a SIRET (14 digits)"));
+            return Err(BadId::shape(text, "a SIRET (14 digits)"));
         }
         let sum: u32 = text.bytes().map(|b| u32::from(b - b'0')).sum();
         let la_poste = text.starts_with(LA_POSTE) && sum.is_multiple_of(5);
-        if luhn(text) || la_poste { Ok(()) } else { Err(BadId::CheckDigit(text.to_owned())) }
+        if luhn(text) || la_poste { Ok(()) } else { Err(BadId::check_digit(text)) }
     }
 );
 
@@ -114,7 +165,7 @@ text_id!(
             && text.bytes().enumerate().all(|(i, b)| {
                 b.is_ascii_digit() || (i == 1 && matches!(b, b'A' | b'B') && text.starts_with('2'))
             });
-        if ok { Ok(()) } else { Err(BadId::Shape(text.to_owned(), "a COG code (5 characters)")) }
+        if ok { Ok(()) } else { Err(BadId::shape(text, "a COG code (5 characters)")) }
     }
 );
 
@@ -128,7 +179,7 @@ text_id!(
             && bytes.iter().all(|b| edge(*b) || *b == b'-')
             && bytes.first().is_some_and(|b| edge(*b))
             && bytes.last().is_some_and(|b| edge(*b));
-        if ok { Ok(()) } else { Err(BadId::Shape(text.to_owned(), "a node id (DNS label)")) }
+        if ok { Ok(()) } else { Err(BadId::shape(text, "a node id (DNS label)")) }
     }
 );
 
@@ -138,7 +189,7 @@ text_id!(
     |text| {
         let ok = (1..=64).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-        if ok { Ok(()) } else { Err(BadId::Shape(text.to_owned(), "a process code")) }
+        if ok { Ok(()) } else { Err(BadId::shape(text, "a process code")) }
     }
 );
 
@@ -147,7 +198,7 @@ text_id!(
     ConversationId,
     |text| {
         let ok = (1..=100).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-        if ok { Ok(()) } else { Err(BadId::Shape(text.to_owned(), "a conversation id")) }
+        if ok { Ok(()) } else { Err(BadId::shape(text, "a conversation id")) }
     }
 );
 
@@ -168,7 +219,7 @@ macro_rules! uuid_id {
             fn from_str(text: &str) -> Result<Self, BadId> {
                 Uuid::try_parse(text)
                     .map(Self)
-                    .map_err(|_| BadId::Shape(text.to_owned(), "a UUID"))
+                    .map_err(|_| BadId::shape(text, "a UUID"))
             }
         }
     };
@@ -245,6 +296,26 @@ mod tests {
         }
         for bad in ["3A004", "2C004", "3417", "341722", "A2004", "é172"] {
             assert!(bad.parse::<Cog>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_shape_has_its_french_and_long_texts_are_cut() {
+        let long = "é".repeat(10_000);
+        let errors = [
+            long.parse::<Siren>().unwrap_err(),
+            long.parse::<Siret>().unwrap_err(),
+            long.parse::<Cog>().unwrap_err(),
+            long.parse::<NodeId>().unwrap_err(),
+            long.parse::<ProcessCode>().unwrap_err(),
+            long.parse::<ConversationId>().unwrap_err(),
+            long.parse::<MessageId>().unwrap_err(),
+            long.parse::<crate::party::Party>().unwrap_err(),
+        ];
+        for error in errors {
+            let BadId::Shape(text, what) = &error else { panic!("{error}") };
+            assert_eq!(text.chars().count(), CLIP + 1);
+            assert_ne!(fr(what), *what);
         }
     }
 

@@ -8,6 +8,8 @@
 //! - [`status`]: the business status that follows a handover.
 //! - [`problem`]: every refusal, with its code, its fault and its two sentences.
 //! - [`api`]: the shapes of the REST interface.
+//! - [`check`], [`legal`]: the rules that the types alone do not hold.
+//! - [`sample`]: one well-formed object of each kind, for examples and vectors.
 //!
 //! Deliberately absent: I/O, clocks, randomness and cryptography.
 #![cfg_attr(
@@ -18,6 +20,7 @@
 pub mod api;
 pub mod bytes;
 pub mod catalogue;
+pub mod check;
 pub mod digest;
 pub mod directory;
 pub mod dispatch;
@@ -26,7 +29,9 @@ pub mod event;
 pub mod evidence;
 pub mod frame;
 pub mod ids;
+pub mod legal;
 pub mod party;
 pub mod problem;
+pub mod sample;
 pub mod status;
 pub mod time;

@@ -1,6 +1,7 @@
 //! Parties: who sends and who receives, by ISO 6523 scheme and number.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,10 +21,10 @@ pub struct Party {
     pub scheme: String,
     /// The number.
     pub id: String,
-    /// Service inside the organisation, at most 100 characters.
+    /// Service inside the organisation, 1 to 100 characters without colon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
-    /// Desk (guichet), often a COG code.
+    /// Desk (guichet), often a COG code; 1 to 100 characters without colon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desk: Option<String>,
 }
@@ -43,11 +44,16 @@ impl Party {
         match self.scheme.as_str() {
             SIRET => self.id.parse::<Siret>().map(drop)?,
             SIREN => self.id.parse::<Siren>().map(drop)?,
-            other => return Err(BadId::Shape(other.to_owned(), "a known party scheme")),
+            other => return Err(BadId::shape(other, "a known party scheme")),
         }
+        // A colon would let two parties share one key.
+        let bad = |c: char| c.is_control() || c == ':';
         for part in [&self.service, &self.desk].into_iter().flatten() {
-            if part.is_empty() || part.len() > 100 || part.chars().any(char::is_control) {
-                return Err(BadId::Shape(part.clone(), "a service or desk (1 to 100 characters)"));
+            if !(1..=100).contains(&part.chars().count()) || part.chars().any(bad) {
+                return Err(BadId::shape(
+                    part,
+                    "a service or desk (1 to 100 characters, no colon)",
+                ));
             }
         }
         Ok(())
@@ -81,5 +87,85 @@ impl fmt::Display for Party {
             (None, Some(d)) => write!(f, "::{d}"),
             (None, None) => Ok(()),
         }
+    }
+}
+
+impl FromStr for Party {
+    type Err = BadId;
+
+    /// Reads `scheme:id[:service[:desk]]`, or a bare SIRET or SIREN in place of `scheme:id`.
+    /// An empty service stands for none (`732829320:` is refused, `732829320::34172` has a desk).
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        let scheme = [SIRET, SIREN].into_iter().find_map(|scheme| {
+            let rest = text.strip_prefix(scheme)?.strip_prefix(':')?;
+            Some((scheme, rest))
+        });
+        let (id_len, rest) = (text.find(':').unwrap_or(text.len()), text);
+        let (scheme, rest) = match (scheme, id_len) {
+            (Some(found), _) => found,
+            (None, 14) => (SIRET, rest),
+            (None, 9) => (SIREN, rest),
+            _ => return Err(BadId::shape(text, "a party (SIRET, SIREN or scheme:id)")),
+        };
+        let mut parts = rest.splitn(3, ':').map(ToOwned::to_owned);
+        let (id, service, desk) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
+        // An empty service is a place holder, and only in front of a desk.
+        let service = service.filter(|s| !s.is_empty() || desk.is_none());
+        let party = Self { scheme: scheme.to_owned(), id, service, desk };
+        party.check().map(|()| party)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn read_back_as_written() {
+        for text in [
+            "iso6523:0009:73282932000074",
+            "iso6523:0009:73282932000074:etat-civil",
+            "iso6523:0009:73282932000074:etat-civil:34172",
+            "iso6523:0002:732829320::2A004",
+        ] {
+            assert_eq!(text.parse::<Party>().unwrap().key(), text);
+        }
+    }
+
+    #[test]
+    fn bare_numbers() {
+        let siret: Party = "73282932000074".parse().unwrap();
+        assert_eq!(siret.key(), "iso6523:0009:73282932000074");
+        let siren: Party = "732829320:etat-civil".parse().unwrap();
+        assert_eq!(siren.key(), "iso6523:0002:732829320:etat-civil");
+    }
+
+    #[test]
+    fn refused() {
+        for bad in [
+            "",
+            "7328293",
+            "73282932000075",
+            "732829320:",
+            "732829320:a:",
+            "732829320::",
+            "732829320:a:b:c",
+            "iso6523:0009:732829320",
+            "iso6523:0060:732829320",
+            "iso6523:0009",
+            "ééééééééé",
+        ] {
+            assert!(bad.parse::<Party>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn no_two_parties_share_a_key() {
+        let mut party: Party = "732829320".parse().unwrap();
+        party.service = Some("a:b".into());
+        assert!(party.check().is_err());
+        party.service = None;
+        party.desk = Some("a:b".into());
+        assert!(party.check().is_err());
     }
 }
