@@ -1,1 +1,81 @@
-fn main() {}
+//! The project's own tools, run as `cargo xtask VERB`.
+//!
+//! - `check`: all that continuous integration runs before the tests ([`check`]);
+//! - `deps`: the direction of dependencies between the rooms ([`deps`]);
+//! - `size`: the size of files and functions ([`size`]);
+//! - `links`: relative links in Markdown lead somewhere ([`links`]).
+//!
+//! Deliberately absent: anything that needs a service or a network. That is `ops/test`.
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::expect_used)
+)]
+#![allow(clippy::print_stdout, reason = "a tool for people: its findings go to stdout")]
+
+mod check;
+mod deps;
+mod links;
+mod size;
+mod source;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+/// The project's own tools.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run every check of continuous integration that is not a test
+    Check,
+    /// Check the direction of dependencies between the rooms
+    Deps,
+    /// Check the size of files and functions, and print the figures
+    Size,
+    /// Check that relative links in Markdown lead somewhere
+    Links,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<bool> {
+    let root = root()?;
+    let findings = match arguments.verb {
+        Verb::Check => return check::run(&root),
+        Verb::Deps => deps::check(&root)?,
+        Verb::Size => {
+            let measured = size::measure(&root)?;
+            println!("{measured}");
+            measured.findings()
+        }
+        Verb::Links => links::check(&root)?,
+    };
+    for finding in &findings {
+        println!("{finding}");
+    }
+    Ok(findings.is_empty())
+}
+
+/// The repository: two levels above this crate.
+fn root() -> Result<PathBuf> {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let root = here.ancestors().nth(2).context("xtask stands in ops/xtask")?;
+    Ok(root.to_owned())
+}
