@@ -57,11 +57,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_of_this_repository_lead_somewhere() {
-        assert_eq!(check(&crate::root().unwrap()).unwrap(), Vec::<String>::new());
-    }
-
-    #[test]
     fn only_relative_links_are_followed() {
         let text =
             "[a](b.md) and [c](d/e.md#part)\n```\n[x](y)\n```\n[w](https://w.example) [f](#g)\n";
