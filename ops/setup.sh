@@ -44,7 +44,8 @@ rust_ready() {
   printf '%s\n%s\n' "$(rust_wanted)" "$found" | sort -V -C
 }
 
-# ensure_rust [COMPONENT...]: a toolchain on PATH, by rustup, or by apt where that is new enough.
+# ensure_rust SUBCOMMAND...: a toolchain on PATH with these cargo commands, by rustup, or by apt
+# where that is new enough.
 ensure_rust() {
   [ -d "$HOME/.cargo/bin" ] && PATH=$HOME/.cargo/bin:$PATH
   if ! rust_ready; then
@@ -53,7 +54,7 @@ Where the network allows it: curl -sSf https://sh.rustup.rs | sh -s -- -y --defa
   fi
   local component
   for component in "$@"; do
-    cargo "$component" --version >/dev/null 2>&1 && continue
+    cargo help "$component" >/dev/null 2>&1 && continue
     rustup component add "${component/fmt/rustfmt}" >&2 || die "cargo $component is missing"
   done
   say "$(cargo --version)"
