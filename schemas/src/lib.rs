@@ -3,6 +3,7 @@
 //! - [`ids`], [`party`], [`time`], [`digest`], [`bytes`]: the words everything else is made of.
 //! - [`envelope`]: what the sender says; [`dispatch`]: the envelope for one next hop.
 //! - [`event`], [`evidence`]: the 22 events of ETSI EN 319 522 and the evidence about them.
+//! - [`xml`]: evidence as ETSI XML, and back.
 //! - [`frame`]: what a backbone carries (CloudEvents attributes, CBOR body).
 //! - [`directory`], [`catalogue`]: who can be reached, and for which démarche.
 //! - [`status`]: the business status that follows a handover.
@@ -35,3 +36,4 @@ pub mod problem;
 pub mod sample;
 pub mod status;
 pub mod time;
+pub mod xml;
