@@ -225,6 +225,13 @@ impl<'a> Extensions<'a> {
         self.0.iter().find(|e| e.id == id.as_bytes()).copied()
     }
 
+    /// keyIdentifier of the authorityKeyIdentifier.
+    pub(crate) fn authority_key_id(&self) -> Result<Option<&'a [u8]>, Malformed> {
+        let Some(extension) = self.find(oids::AUTHORITY_KEY_ID) else { return Ok(None) };
+        let mut fields = asn1::only(extension.value, asn1::SEQUENCE)?.inside();
+        Ok(fields.optional(asn1::context_primitive(0))?.map(|id| id.value))
+    }
+
     /// The first critical extension that `known` does not name.
     pub(crate) fn unknown_critical(&self, known: &[ObjectIdentifier]) -> Option<Extension<'a>> {
         let is_known = |e: &&Extension<'_>| known.iter().any(|k| k.as_bytes() == e.id);

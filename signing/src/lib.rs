@@ -6,6 +6,7 @@
 //! | a digest | [`digest`] |
 //! | a key | [`signer`] (the trait), [`software`] (in memory) |
 //! | to seal, to open a seal | [`seal`] |
+//! | certificates and revocation lists to be issued | [`authority`] |
 //! | whom to trust | [`trust`] (anchors, verifier of inbound seals), [`path`], [`algorithm`] (dated table) |
 //!
 //! The clock is the caller's: every function that depends on time takes it. Structures on the hot
@@ -18,6 +19,7 @@
 pub mod algorithm;
 pub mod asn1;
 mod asn1_time;
+pub mod authority;
 mod ber;
 mod cades;
 pub mod certificate;

@@ -29,6 +29,7 @@ pub(crate) struct Crl<'a> {
     next_update: Option<Timestamp>,
     entries: Reader<'a>,
     expired_since: Option<Timestamp>,
+    key_id: Option<&'a [u8]>,
 }
 
 /// One revoked certificate.
@@ -66,7 +67,8 @@ impl<'a> Crl<'a> {
             None => None,
             Some(extension) => Some(asn1_time::decode_any(&Reader::new(extension.value).next()?)?),
         };
-        Ok(Self { signed, issuer, this_update, next_update, entries, expired_since })
+        let key_id = extensions.authority_key_id()?;
+        Ok(Self { signed, issuer, this_update, next_update, entries, expired_since, key_id })
     }
 
     /// Reads and checks the lists that may speak for this path.
@@ -105,8 +107,8 @@ impl<'a> Crl<'a> {
         anchor: &Certificate<'_>,
         now: Timestamp,
     ) -> Result<bool, PathError> {
-        let mut issuers = path.iter().skip(1).chain([anchor]).filter(|c| c.subject == self.issuer);
-        let Some(issuer) = issuers.next() else { return Ok(false) };
+        let mut issuers = path.iter().skip(1).chain([anchor]);
+        let Some(issuer) = issuers.find(|c| self.is_of(c)) else { return Ok(false) };
         // RFC 5280 §6.3.3 (f).
         if issuer.key_usage()?.is_some_and(|usage| !usage.has(KeyUsage::CRL_SIGN)) {
             return Err(PathError::CrlInvalid("its issuer has no keyUsage cRLSign"));
@@ -122,6 +124,15 @@ impl<'a> Crl<'a> {
             return Err(PathError::CrlFuture);
         }
         Ok(true)
+    }
+
+    /// Is `issuer` the one that it names? Two keys of one name are told apart by identifier.
+    fn is_of(&self, issuer: &Certificate<'_>) -> bool {
+        let other_key = match (self.key_id, issuer.subject_key_id()) {
+            (Some(named), Some(own)) => named != own,
+            _ => false,
+        };
+        self.issuer == issuer.subject && !other_key
     }
 
     /// Does it speak for `certificate` at `at`?
@@ -187,7 +198,7 @@ pub(crate) fn check(
 ) -> Result<(), PathError> {
     for (position, certificate) in certificates.iter().enumerate() {
         let issuer = certificates.get(position + 1).unwrap_or(anchor);
-        let of_issuer = |crl: &&Crl<'_>| crl.issuer == issuer.subject;
+        let of_issuer = |crl: &&Crl<'_>| crl.is_of(issuer);
         let mut lists: Vec<&Crl<'_>> = crls.iter().filter(of_issuer).collect();
         lists.sort_by_key(|crl| std::cmp::Reverse(crl.this_update));
         check_one(certificate, &lists, at, policy, path)?;

@@ -1,0 +1,8 @@
+//! Seals, paths and encryption, judged by OpenSSL wherever it has a say.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::expect_used)]
+
+mod authority;
+mod common;
+mod foreign;
+mod interop;
+mod tampering;
