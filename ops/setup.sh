@@ -67,16 +67,29 @@ install_rust() {
     rust_ready && return
   fi
   say "installing Rust $RUST with rustup (into ~/.cargo and ~/.rustup)"
-  if curl --proto '=https' --tlsv1.2 -sSf --max-time 60 https://sh.rustup.rs |
-    sh -s -- -y -q --no-modify-path --profile minimal --default-toolchain "$RUST" >&2; then
-    PATH=$HOME/.cargo/bin:$PATH
-    rust_ready && return
-  fi
+  rustup_init && PATH=$HOME/.cargo/bin:$PATH
+  rust_ready && return
   local candidate
   candidate=$(apt-cache policy cargo 2>/dev/null | awk '/Candidate:/ { print $2 }')
   printf '%s\n%s\n' "$(rust_wanted)" "${candidate:-0}" | sort -V -C || return 1
   ensure_packages cargo rustc rustfmt rust-clippy
   rust_ready
+}
+
+# The installer that https://sh.rustup.rs would choose, checked against the digest beside it.
+rustup_init() {
+  local url work status=0
+  url=https://static.rust-lang.org/rustup/dist/$(uname -m)-unknown-linux-gnu/rustup-init
+  work=$(mktemp -d)
+  local fetch=(curl --proto "=https" --tlsv1.2 -sSf --connect-timeout 20 --retry 2)
+  "${fetch[@]}" -o "$work/rustup-init" "$url" &&
+    [ "$("${fetch[@]}" "$url.sha256" | cut -d ' ' -f 1)" = \
+      "$(sha256sum "$work/rustup-init" | cut -d ' ' -f 1)" ] &&
+    chmod +x "$work/rustup-init" &&
+    "$work/rustup-init" -y -q --no-modify-path --profile minimal --default-toolchain "$RUST" >&2 ||
+    status=1
+  rm -rf "$work"
+  return $status
 }
 
 # Where cargo puts what it builds.

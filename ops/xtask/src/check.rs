@@ -33,8 +33,9 @@ pub(crate) fn run(root: &Path) -> Result<bool> {
         Ok(outcome(measured.findings()))
     })?;
     tally.step("links", || Ok(outcome(links::check(root)?)))?;
-    let clippy = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
-    tally.step("clippy", || cargo(root, &clippy, &[]))?;
+    let clippy = ["clippy", "--quiet", "--workspace", "--all-targets", "--keep-going"];
+    tally
+        .step("clippy", || cargo(root, &[&clippy[..], &["--", "-D", "warnings"]].concat(), &[]))?;
     let doc = ["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"];
     tally.step("doc", || cargo(root, &doc, &[("RUSTDOCFLAGS", "-D warnings")]))?;
     tally.step("deny", || deny(root))?;
