@@ -7,6 +7,7 @@
 //! | a key | [`signer`] (the trait), [`software`] (in memory) |
 //! | to seal, to open a seal | [`seal`] |
 //! | certificates and revocation lists to be issued | [`authority`] |
+//! | to encrypt content, keys for others, keys at rest | [`encrypt`] |
 //! | whom to trust | [`trust`] (anchors, verifier of inbound seals), [`path`], [`algorithm`] (dated table) |
 //!
 //! The clock is the caller's: every function that depends on time takes it. Structures on the hot
@@ -24,6 +25,7 @@ mod ber;
 mod cades;
 pub mod certificate;
 pub mod digest;
+pub mod encrypt;
 pub mod ess;
 mod oids;
 pub mod path;

@@ -106,8 +106,6 @@ oids! {
     CRL_REASON = "2.5.29.21";
     /// id-ce-invalidityDate.
     INVALIDITY_DATE = "2.5.29.24";
-    /// id-ce-issuingDistributionPoint.
-    ISSUING_DISTRIBUTION_POINT = "2.5.29.28";
     /// id-ce-cRLDistributionPoints.
     CRL_DISTRIBUTION_POINTS = "2.5.29.31";
     /// id-ce-authorityKeyIdentifier.

@@ -106,6 +106,10 @@ impl SoftwareKey {
         Ok(Self { algorithm, pair, spki, pkcs8 })
     }
 
+    pub(crate) fn pkcs8(&self) -> &[u8] {
+        &self.pkcs8
+    }
+
     /// The key as PEM PKCS#8; wiped from memory when dropped.
     ///
     /// # Errors

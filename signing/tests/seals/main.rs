@@ -3,6 +3,7 @@
 
 mod authority;
 mod common;
+mod envelopes;
 mod foreign;
 mod interop;
 mod tampering;
