@@ -86,8 +86,9 @@ rustup_init() {
     [ "$("${fetch[@]}" "$url.sha256" | cut -d ' ' -f 1)" = \
       "$(sha256sum "$work/rustup-init" | cut -d ' ' -f 1)" ] &&
     chmod +x "$work/rustup-init" &&
-    "$work/rustup-init" -y -q --no-modify-path --profile minimal --default-toolchain "$RUST" >&2 ||
-    status=1
+    "$work/rustup-init" -y -q --no-modify-path --profile minimal --default-toolchain "$RUST" \
+      >"$work/log" 2>&1 || status=1
+  [ $status = 0 ] || cat "$work/log" >&2 2>/dev/null || true
   rm -rf "$work"
   return $status
 }
