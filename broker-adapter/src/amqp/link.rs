@@ -1,0 +1,150 @@
+//! A connection to the broker, rebuilt when it is lost.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use lapin::options::ConfirmSelectOptions;
+use lapin::tcp::OwnedTLSConfig;
+use lapin::uri::AMQPUri;
+use lapin::{Channel, Connection, ConnectionProperties};
+use tokio::sync::Mutex;
+
+use super::{refused, topology, within};
+use crate::{BackboneError, Options};
+
+/// Seconds without a sign of life after which a connection is dead (AMQP 0-9-1 §4.2.7).
+const HEARTBEAT: u16 = 10;
+
+/// One connection, and the channel for publishing on it.
+pub(super) struct Link {
+    uri: AMQPUri,
+    name: String,
+    tls: OwnedTLSConfig,
+    options: Arc<Options>,
+    live: Mutex<Live>,
+    closed: AtomicBool,
+}
+
+#[derive(Default)]
+struct Live {
+    connection: Option<Connection>,
+    publisher: Option<Channel>,
+}
+
+impl Link {
+    /// Prepares; nothing is connected yet. `role` tells the connections of a process apart.
+    pub(super) fn new(url: &str, role: &str, options: Arc<Options>) -> Result<Self, BackboneError> {
+        let mut uri: AMQPUri =
+            url.parse().map_err(|_| BackboneError::Url("not an AMQP URI".to_owned()))?;
+        uri.query.heartbeat.get_or_insert(HEARTBEAT);
+        let cert_chain =
+            match &options.ca_file {
+                Some(path) => Some(std::fs::read_to_string(path).map_err(|e| {
+                    BackboneError::Configuration(format!("{}: {e}", path.display()))
+                })?),
+                None => None,
+            };
+        // Without a default rustls cannot choose; a second installation changes nothing.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let who =
+            options.instance.clone().or_else(|| options.node.as_ref().map(ToString::to_string));
+        Ok(Self {
+            uri,
+            name: format!("pli {} {role}", who.unwrap_or_default()),
+            tls: OwnedTLSConfig { identity: None, cert_chain },
+            options,
+            live: Mutex::default(),
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// `host:port/vhost`, without the login.
+    pub(super) fn broker(&self) -> String {
+        format!("{}:{}/{}", self.uri.authority.host, self.uri.authority.port, self.uri.vhost)
+    }
+
+    /// A new channel; connects first where needed.
+    pub(super) async fn channel(&self) -> Result<Channel, BackboneError> {
+        let mut live = self.live.lock().await;
+        self.connect(&mut live).await
+    }
+
+    /// The channel for publishing, with confirmations on.
+    pub(super) async fn publisher(&self) -> Result<Channel, BackboneError> {
+        let mut live = self.live.lock().await;
+        if let Some(channel) = &live.publisher
+            && channel.status().connected()
+            && !self.closed.load(Ordering::Relaxed)
+        {
+            return Ok(channel.clone());
+        }
+        live.publisher = None;
+        let limit = self.options.confirm_timeout;
+        // Its own channel: a broker that does not let us declare closes it.
+        let scratch = self.connect(&mut live).await?;
+        if let Err(error) = within(limit, topology::declare_exchange(&scratch)).await {
+            tracing::debug!(%error, "cannot declare the exchange; it may be there");
+        }
+        let channel = self.connect(&mut live).await?;
+        let confirms = async {
+            channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(refused)
+        };
+        within(limit, confirms).await?;
+        live.publisher = Some(channel.clone());
+        Ok(channel)
+    }
+
+    /// Gives up a publishing channel that went wrong; who still waits on it may go on.
+    pub(super) async fn forget(&self, channel: &Channel) {
+        let mut live = self.live.lock().await;
+        if live.publisher.as_ref().is_some_and(|own| own.id() == channel.id()) {
+            live.publisher = None;
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        let mut live = self.live.lock().await;
+        live.publisher = None;
+        if let Some(connection) = live.connection.take() {
+            let closing = connection.close(200, "closing".into());
+            let _ = tokio::time::timeout(self.options.confirm_timeout, closing).await;
+        }
+    }
+
+    async fn connect(&self, live: &mut Live) -> Result<Channel, BackboneError> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(BackboneError::Closed);
+        }
+        let limit = self.options.confirm_timeout;
+        if let Some(connection) = &live.connection
+            && connection.status().connected()
+        {
+            let channel = async { connection.create_channel().await.map_err(refused) };
+            if let Ok(channel) = within(limit, channel).await {
+                return Ok(channel);
+            }
+        }
+        live.publisher = None;
+        live.connection = None;
+        let dial = async {
+            let properties =
+                ConnectionProperties::default().with_connection_name(self.name.clone().into());
+            let runtime = lapin::runtime::default_runtime().map_err(refused)?;
+            Connection::connect_uri_with_config(
+                self.uri.clone(),
+                properties,
+                self.tls.clone(),
+                runtime,
+            )
+            .await
+            .map_err(refused)
+        };
+        let connection = within(limit, dial).await?;
+        tracing::debug!(broker = self.broker(), name = self.name, "connected");
+        let channel = async { connection.create_channel().await.map_err(refused) };
+        let channel = within(limit, channel).await?;
+        live.connection = Some(connection);
+        Ok(channel)
+    }
+}

@@ -1,0 +1,256 @@
+//! AMQP 0-9-1, made for RabbitMQ 3.10 and later.
+//!
+//! - `link.rs`: a connection that is rebuilt when it is lost. There are two, one to publish and one
+//!   to consume: a broker short of memory blocks publishing connections, and acknowledgements must
+//!   not wait behind that.
+//! - `topology.rs`: exchanges, queues, bindings.
+//! - `wire.rs`: a frame as a message (CloudEvents AMQP binding, binary mode).
+//! - `subscription.rs`: consuming.
+//!
+//! Reconnection is ours, not that of `lapin`: outcomes of frames under way must be known to be
+//! unknown, and receipts of the old channel to be void.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions};
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{BasicProperties, Channel, Confirmation, ErrorKind, PublisherConfirm};
+use schemas::ids::NodeId;
+
+use self::link::Link;
+use crate::{Backbone, BackboneError, Destination, Frame, Lane, Options, Outcome, Subscription};
+
+mod link;
+mod subscription;
+mod topology;
+mod wire;
+
+/// Frames on their way at once; more brought nothing when measured, and hold memory.
+const WINDOW: usize = 512;
+
+/// A broker.
+pub(crate) struct Amqp {
+    options: Arc<Options>,
+    outward: Arc<Link>,
+    inward: Arc<Link>,
+}
+
+impl Amqp {
+    /// Connects, so that a wrong URL or login is known at once.
+    ///
+    /// # Errors
+    /// The URL is wrong, the broker cannot be reached, or refuses.
+    pub(crate) async fn open(url: &str, options: Options) -> Result<Self, BackboneError> {
+        let options = Arc::new(options);
+        let outward = Arc::new(Link::new(url, "out", Arc::clone(&options))?);
+        let inward = Arc::new(Link::new(url, "in", Arc::clone(&options))?);
+        outward.publisher().await?;
+        Ok(Self { options, outward, inward })
+    }
+
+    /// Sends one frame; its confirmation comes later.
+    async fn send(
+        &self,
+        channel: &Channel,
+        to: &Destination,
+        frame: &Frame,
+    ) -> Result<PublisherConfirm, String> {
+        let properties = wire::properties(frame, self.options.node.as_ref());
+        let sending = channel.basic_publish(
+            topology::EXCHANGE.into(),
+            short(&to.name()).map_err(|e| e.to_string())?,
+            BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() },
+            &frame.body,
+            properties.map_err(|e| e.to_string())?,
+        );
+        match tokio::time::timeout(self.options.confirm_timeout, sending).await {
+            Ok(Ok(confirm)) => Ok(confirm),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("the broker takes nothing in".to_owned()),
+        }
+    }
+
+    async fn confirmed(&self, confirm: PublisherConfirm) -> Outcome {
+        match tokio::time::timeout(self.options.confirm_timeout, confirm).await {
+            Ok(Ok(Confirmation::Ack(None))) => Outcome::Confirmed,
+            // `mandatory`: returned first, acknowledged after.
+            Ok(Ok(Confirmation::Ack(Some(_)))) => Outcome::Unroutable,
+            Ok(Ok(Confirmation::Nack(_))) => Outcome::Unknown("the broker says nack".to_owned()),
+            Ok(Ok(Confirmation::NotRequested)) => {
+                Outcome::Unknown("the channel does not confirm".to_owned())
+            }
+            Ok(Err(error)) => Outcome::Unknown(error.to_string()),
+            Err(_) => Outcome::Unknown("no confirmation in time".to_owned()),
+        }
+    }
+
+    /// Sends and collects, with at most [`WINDOW`] frames between. After the first failure nothing
+    /// more is sent: the channel is broken, and the rest would come before what is repeated.
+    async fn pipeline(
+        &self,
+        channel: &Channel,
+        frames: &[(Destination, Frame)],
+        outcomes: &mut [Outcome],
+    ) -> bool {
+        let mut broken = false;
+        let mut under_way: VecDeque<(&mut Outcome, PublisherConfirm)> = VecDeque::new();
+        for ((to, frame), outcome) in frames.iter().zip(outcomes) {
+            if let Some(refusal) = frame.refusal() {
+                *outcome = refusal;
+                continue;
+            }
+            if broken {
+                continue;
+            }
+            match self.send(channel, to, frame).await {
+                Ok(confirm) => under_way.push_back((outcome, confirm)),
+                Err(why) => {
+                    *outcome = Outcome::Unknown(why);
+                    broken = true;
+                }
+            }
+            if under_way.len() >= WINDOW
+                && let Some((outcome, confirm)) = under_way.pop_front()
+            {
+                *outcome = self.confirmed(confirm).await;
+                broken |= matches!(outcome, Outcome::Unknown(_));
+            }
+        }
+        for (outcome, confirm) in under_way {
+            *outcome = self.confirmed(confirm).await;
+            broken |= matches!(outcome, Outcome::Unknown(_));
+        }
+        broken
+    }
+
+    /// Through a queue of its own, there and back.
+    async fn echo(&self) -> Result<(), BackboneError> {
+        let channel = self.outward.channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(refused)?;
+        let queue = short(&format!("pli.probe.{}", uuid::Uuid::new_v4()))?;
+        topology::declare_probe(&channel, queue.clone()).await?;
+        let id = short("probe")?;
+        let confirm = channel
+            .basic_publish(
+                ShortString::default(),
+                queue.clone(),
+                BasicPublishOptions::default(),
+                b"probe",
+                BasicProperties::default().with_message_id(id.clone()),
+            )
+            .await
+            .map_err(refused)?;
+        confirm.await.map_err(refused)?;
+        let got = channel
+            .basic_get(queue.clone(), BasicGetOptions { no_ack: true })
+            .await
+            .map_err(refused)?;
+        let _ = channel.queue_delete(queue, lapin::options::QueueDeleteOptions::default()).await;
+        match got {
+            Some(message) if message.properties.message_id().as_ref() == Some(&id) => Ok(()),
+            _ => Err(BackboneError::Unreachable("the probe did not come back".to_owned())),
+        }
+    }
+}
+
+#[async_trait]
+impl Backbone for Amqp {
+    async fn provision(&self, node: &NodeId) -> Result<(), BackboneError> {
+        let limit = self.options.confirm_timeout;
+        within(limit, topology::provision(&self.outward, node, &self.options)).await
+    }
+
+    async fn publish(&self, frames: Vec<(Destination, Frame)>) -> Vec<Outcome> {
+        let unsent = || Outcome::Unknown("not sent: the channel broke before".to_owned());
+        let mut outcomes = vec![unsent(); frames.len()];
+        match self.outward.publisher().await {
+            Ok(channel) => {
+                if self.pipeline(&channel, &frames, &mut outcomes).await {
+                    self.outward.forget(&channel).await;
+                }
+            }
+            Err(error) => {
+                for ((_, frame), outcome) in frames.iter().zip(&mut outcomes) {
+                    *outcome =
+                        frame.refusal().unwrap_or_else(|| Outcome::Unknown(error.to_string()));
+                }
+            }
+        }
+        outcomes
+    }
+
+    async fn subscribe(
+        &self,
+        node: &NodeId,
+        lane: Lane,
+    ) -> Result<Box<dyn Subscription>, BackboneError> {
+        let source = Destination { node: node.clone(), lane };
+        let link = Arc::clone(&self.inward);
+        let reader = subscription::Reader::start(link, source, Arc::clone(&self.options)).await?;
+        Ok(Box::new(reader))
+    }
+
+    async fn probe(&self) -> Result<Duration, BackboneError> {
+        let start = Instant::now();
+        within(self.options.confirm_timeout, self.echo()).await?;
+        Ok(start.elapsed())
+    }
+
+    fn name(&self) -> &'static str {
+        "amqp"
+    }
+
+    async fn close(&self) {
+        self.outward.close().await;
+        self.inward.close().await;
+    }
+}
+
+impl fmt::Debug for Amqp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Amqp").field("broker", &self.outward.broker()).finish_non_exhaustive()
+    }
+}
+
+async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, BackboneError>> + Send,
+) -> Result<T, BackboneError> {
+    let late = |_| BackboneError::Unreachable(format!("no answer in {} s", limit.as_secs_f32()));
+    tokio::time::timeout(limit, work).await.map_err(late)?
+}
+
+/// AMQP's short string has at most 255 bytes; the conversion by `From` would panic.
+fn short(text: &str) -> Result<ShortString, BackboneError> {
+    ShortString::try_new(text).map_err(|e| BackboneError::Configuration(e.to_string()))
+}
+
+/// A protocol error is a refusal, everything else a lost connection.
+fn refused(error: lapin::Error) -> BackboneError {
+    match error.kind() {
+        ErrorKind::ProtocolError(_) => BackboneError::Refused(error.to_string()),
+        _ => BackboneError::Unreachable(error.to_string()),
+    }
+}
+
+fn is_soft(error: &lapin::Error, soft: &AMQPSoftError) -> bool {
+    matches!(error.kind(), ErrorKind::ProtocolError(e)
+        if matches!(e.kind(), AMQPErrorKind::Soft(kind) if kind == soft))
+}
+
+/// A table of headers or arguments.
+fn table<const N: usize>(entries: [(&str, lapin::types::AMQPValue); N]) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (name, value) in entries {
+        if let Ok(name) = ShortString::try_new(name) {
+            table.insert(name, value);
+        }
+    }
+    table
+}

@@ -1,0 +1,201 @@
+//! Consuming from a lane's queue: a channel and a consumer that are rebuilt when they are lost.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures::{FutureExt, StreamExt};
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions};
+use lapin::protocol::AMQPSoftError;
+use lapin::types::{FieldTable, ShortString};
+use lapin::{Channel, Consumer};
+
+use super::link::Link;
+use super::{is_soft, refused, short, topology, wire, within};
+use crate::{
+    BackboneError, Destination, Lane, MAX_BATCH_BYTES, Options, Receipt, Received, Subscription,
+};
+
+/// Between attempts to reconnect: from the first, doubling, to the second.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// A reader of one queue.
+pub(super) struct Reader {
+    link: Arc<Link>,
+    source: Destination,
+    options: Arc<Options>,
+    live: Option<Live>,
+    /// How many channels there were: receipts of an older one are void.
+    lot: u64,
+}
+
+struct Live {
+    channel: Channel,
+    consumer: Consumer,
+    /// Handed out and not acknowledged on this channel.
+    outstanding: BTreeSet<u64>,
+    /// Of these, those that came back to us from a dead-letter exchange.
+    returned: HashSet<u64>,
+}
+
+impl Reader {
+    pub(super) async fn start(
+        link: Arc<Link>,
+        source: Destination,
+        options: Arc<Options>,
+    ) -> Result<Self, BackboneError> {
+        let mut reader = Self { link, source, options, live: None, lot: 0 };
+        reader.live = Some(reader.consume().await?);
+        Ok(reader)
+    }
+
+    async fn consume(&mut self) -> Result<Live, BackboneError> {
+        self.lot += 1;
+        let channel = self.link.channel().await?;
+        let prefetch = match self.source.lane {
+            Lane::Content => self.options.prefetch.div_ceil(8),
+            Lane::Message | Lane::Evidence => self.options.prefetch,
+        };
+        let queue = short(&topology::queue(&self.source))?;
+        let start = async {
+            channel.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(refused)?;
+            let consumer = channel.basic_consume(
+                queue,
+                ShortString::default(),
+                BasicConsumeOptions::default(),
+                FieldTable::default(),
+            );
+            consumer.await.map_err(|error| {
+                if is_soft(&error, &AMQPSoftError::NOTFOUND) {
+                    BackboneError::UnknownLane(self.source.clone())
+                } else {
+                    refused(error)
+                }
+            })
+        };
+        let consumer = within(self.options.confirm_timeout, start).await?;
+        Ok(Live { channel, consumer, outstanding: BTreeSet::new(), returned: HashSet::new() })
+    }
+
+    /// The consumer, rebuilt as often as it takes. A broker that starts may refuse at first; what
+    /// is still refused after the time of a confirmation is meant.
+    async fn alive(&mut self) -> Result<&mut Live, BackboneError> {
+        if self.live.is_none() {
+            let start = Instant::now();
+            let mut pause = PAUSES.0;
+            let live = loop {
+                match self.consume().await {
+                    Ok(live) => break live,
+                    Err(BackboneError::Unreachable(why)) => {
+                        tracing::debug!(why, "cannot consume, trying again");
+                    }
+                    Err(BackboneError::Closed) => return Err(BackboneError::Closed),
+                    Err(error) if start.elapsed() > self.options.confirm_timeout => {
+                        return Err(error);
+                    }
+                    Err(error) => tracing::debug!(%error, "cannot consume, trying again"),
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSES.1);
+            };
+            self.live = Some(live);
+        }
+        self.live.as_mut().ok_or(BackboneError::Closed)
+    }
+
+    /// Tells the broker; when that fails the channel is given up, and its frames come back.
+    async fn tell(&mut self, receipts: Vec<Receipt>, aside: bool) {
+        let Some(live) = self.live.as_mut() else { return };
+        let lot = self.lot;
+        let tags = receipts.into_iter().filter(|r| r.lot == lot).map(|r| r.position);
+        let tags: BTreeSet<u64> = tags.filter(|tag| live.outstanding.remove(tag)).collect();
+        let telling = async {
+            let (rejected, accepted) =
+                tags.into_iter().partition(|tag| !live.returned.remove(tag) && aside);
+            // First the rejections: an acknowledgement may cover everything below it.
+            live.reject(rejected).await?;
+            live.acknowledge(accepted).await
+        };
+        let done = within(self.options.confirm_timeout, telling.map(|r| r.map_err(refused)));
+        if let Err(error) = done.await {
+            tracing::debug!(%error, "acknowledgements are lost with their channel");
+            self.live = None;
+        }
+    }
+}
+
+impl Live {
+    /// A run of tags below everything outstanding is acknowledged with one method.
+    async fn acknowledge(&self, tags: BTreeSet<u64>) -> Result<(), lapin::Error> {
+        let floor = self.outstanding.first().copied().unwrap_or(u64::MAX);
+        let multiple = BasicAckOptions { multiple: true };
+        if let Some(last) = tags.range(..floor).next_back() {
+            self.channel.basic_ack(*last, multiple).await?;
+        }
+        for tag in tags.range(floor..) {
+            self.channel.basic_ack(*tag, BasicAckOptions::default()).await?;
+        }
+        Ok(())
+    }
+
+    async fn reject(&self, tags: BTreeSet<u64>) -> Result<(), lapin::Error> {
+        for tag in tags {
+            self.channel.basic_reject(tag, BasicRejectOptions { requeue: false }).await?;
+        }
+        Ok(())
+    }
+
+    fn hand_out(&mut self, received: &Received) {
+        self.outstanding.insert(received.receipt.position);
+        if received.returned.is_some() {
+            self.returned.insert(received.receipt.position);
+        }
+    }
+}
+
+#[async_trait]
+impl Subscription for Reader {
+    async fn next(&mut self, max: usize) -> Result<Vec<Received>, BackboneError> {
+        loop {
+            let live = self.alive().await?;
+            // The only wait; what follows it cannot be cancelled halfway.
+            let Some(Ok(first)) = live.consumer.next().await else {
+                tracing::debug!(lane = self.source.name(), "lost the consumer");
+                self.live = None;
+                continue;
+            };
+            let lot = self.lot;
+            let Some(live) = self.live.as_mut() else { continue };
+            let first = wire::received(first, lot);
+            live.hand_out(&first);
+            let mut size = first.frame.size();
+            let mut batch = vec![first];
+            while batch.len() < max && size < MAX_BATCH_BYTES {
+                let Some(Some(Ok(delivery))) = live.consumer.next().now_or_never() else { break };
+                let next = wire::received(delivery, lot);
+                live.hand_out(&next);
+                size += next.frame.size();
+                batch.push(next);
+            }
+            return Ok(batch);
+        }
+    }
+
+    async fn ack(&mut self, receipts: Vec<Receipt>) -> Result<(), BackboneError> {
+        self.tell(receipts, false).await;
+        Ok(())
+    }
+
+    async fn set_aside(&mut self, receipts: Vec<Receipt>) -> Result<(), BackboneError> {
+        self.tell(receipts, true).await;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").field("source", &self.source).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,388 @@
+//! Apache Kafka, by way of librdkafka.
+//!
+//! - `client.rs`: configuration, and what librdkafka says of itself.
+//! - `wire.rs`: a frame as a record (CloudEvents Kafka binding, binary mode).
+//! - `subscription.rs`: consuming in a group; `offsets.rs`: which offsets may be committed.
+//!
+//! Topics are `pli.<node>.<lane>`, one consumer group for each, of the same name. Topics are made by
+//! [`Backbone::provision`] alone: neither publishing nor subscribing ever creates one, whatever the
+//! broker's `auto.create.topics.enable` says.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::Client;
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
+use rdkafka::consumer::{Consumer, StreamConsumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use rdkafka::producer::future_producer::DeliveryFuture;
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::{ClientContext, Offset};
+use schemas::ids::NodeId;
+use tokio::sync::Mutex;
+
+use self::client::{Quiet, failed};
+use crate::{Backbone, BackboneError, Destination, Frame, Lane, Options, Outcome, Subscription};
+
+mod client;
+mod offsets;
+mod subscription;
+mod wire;
+
+/// Where [`Backbone::probe`] writes.
+const PROBE: &str = "pli.probe";
+const PROBE_RETENTION: Duration = Duration::from_secs(3600);
+
+/// Between attempts to hand a frame to a full queue.
+const FULL_PAUSE: Duration = Duration::from_millis(5);
+
+/// A cluster.
+pub(crate) struct Kafka {
+    config: ClientConfig,
+    options: Arc<Options>,
+    producer: RwLock<Option<FutureProducer<Quiet>>>,
+    /// Topics that are known to be there.
+    known: RwLock<HashSet<String>>,
+    probe: Mutex<Option<StreamConsumer<Quiet>>>,
+}
+
+impl Kafka {
+    /// Prepares; librdkafka connects when there is something to do.
+    ///
+    /// # Errors
+    /// The URL or a property is wrong.
+    pub(crate) fn open(url: &str, options: Options) -> Result<Self, BackboneError> {
+        let config = client::base(url, &options)?;
+        let producer = producer(&config, &options)?;
+        Ok(Self {
+            config,
+            options: Arc::new(options),
+            producer: RwLock::new(Some(producer)),
+            known: RwLock::default(),
+            probe: Mutex::default(),
+        })
+    }
+
+    fn producer(&self) -> Result<FutureProducer<Quiet>, BackboneError> {
+        let producer = self.producer.read().ok().and_then(|producer| producer.clone());
+        producer.ok_or(BackboneError::Closed)
+    }
+
+    /// An idempotent producer that lost the thread of its sequence numbers must be replaced.
+    fn revive(&self) {
+        let Ok(mut slot) = self.producer.write() else { return };
+        let fatal = slot.as_ref().and_then(|producer| producer.client().fatal_error());
+        if let Some((code, why)) = fatal {
+            tracing::warn!(%code, why, "replacing the Kafka producer");
+            match producer(&self.config, &self.options) {
+                Ok(fresh) => *slot = Some(fresh),
+                Err(error) => tracing::warn!(%error, "no new Kafka producer"),
+            }
+        }
+    }
+
+    /// Is there such a topic? Asks the cluster until it is known to be there; a topic that came
+    /// later is found, where librdkafka alone would remember for minutes that it was not.
+    async fn exists(
+        &self,
+        producer: &FutureProducer<Quiet>,
+        topic: &str,
+    ) -> Result<bool, BackboneError> {
+        if self.known.read().is_ok_and(|known| known.contains(topic)) {
+            return Ok(true);
+        }
+        let found = has_topic(producer.clone(), topic, self.options.confirm_timeout).await?;
+        if found && let Ok(mut known) = self.known.write() {
+            known.insert(topic.to_owned());
+        }
+        Ok(found)
+    }
+
+    fn forget(&self, topic: &str) {
+        if let Ok(mut known) = self.known.write() {
+            known.remove(topic);
+        }
+    }
+
+    /// Hands one frame to librdkafka.
+    async fn send(
+        &self,
+        producer: &FutureProducer<Quiet>,
+        topic: &str,
+        frame: &Frame,
+    ) -> Result<DeliveryFuture, Outcome> {
+        let start = Instant::now();
+        let mut record = FutureRecord::to(topic)
+            .key(frame.key.as_bytes())
+            .payload(frame.body.as_ref())
+            .headers(wire::headers(frame));
+        loop {
+            match producer.send_result(record) {
+                Ok(delivery) => return Ok(delivery),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), same))
+                    if start.elapsed() < self.options.confirm_timeout =>
+                {
+                    record = same;
+                    tokio::time::sleep(FULL_PAUSE).await;
+                }
+                Err((error, _)) => return Err(self.outcome(topic, &error)),
+            }
+        }
+    }
+
+    /// What a failed delivery means.
+    fn outcome(&self, topic: &str, error: &KafkaError) -> Outcome {
+        let code = match error {
+            KafkaError::MessageProduction(code) => *code,
+            other => return Outcome::Unknown(other.to_string()),
+        };
+        match code {
+            RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownPartition
+            | RDKafkaErrorCode::UnknownTopicOrPartition => {
+                self.forget(topic);
+                Outcome::Unroutable
+            }
+            RDKafkaErrorCode::MessageSizeTooLarge => Outcome::TooLarge,
+            code => Outcome::Unknown(code.to_string()),
+        }
+    }
+
+    async fn create_topics(&self, topics: Vec<NewTopic<'_>>) -> Result<(), BackboneError> {
+        let admin: AdminClient<Quiet> =
+            AdminClient::from_config_and_context(&self.config, Quiet::default())
+                .map_err(|e| failed(&e))?;
+        let limit = self.options.confirm_timeout;
+        let options =
+            AdminOptions::new().operation_timeout(Some(limit)).request_timeout(Some(limit));
+        for result in admin.create_topics(&topics, &options).await.map_err(|e| failed(&e))? {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((topic, code)) => {
+                    return Err(BackboneError::Refused(format!("topic {topic}: {code}")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn new_topic<'a>(
+        &self,
+        name: &'a str,
+        partitions: u16,
+        settings: &'a Settings,
+    ) -> NewTopic<'a> {
+        let copies = self.options.replication.map_or(-1, i32::from);
+        let topic = NewTopic::new(name, i32::from(partitions), TopicReplication::Fixed(copies))
+            .set("cleanup.policy", "delete")
+            .set("retention.ms", &settings.retention);
+        match &settings.min_in_sync {
+            Some(copies) => topic.set("min.insync.replicas", copies),
+            None => topic,
+        }
+    }
+
+    /// Writes a record with its id to [`PROBE`], and reads that very record.
+    async fn echo(&self) -> Result<(), BackboneError> {
+        let producer = self.producer()?;
+        if !self.exists(&producer, PROBE).await? {
+            let settings = Settings::new(Some(PROBE_RETENTION), &self.options);
+            self.create_topics(vec![self.new_topic(PROBE, 1, &settings)]).await?;
+            await_topics(&producer, &[PROBE.to_owned()], self.options.confirm_timeout).await?;
+        }
+        let id = uuid::Uuid::new_v4().to_string();
+        let record = FutureRecord::<str, str>::to(PROBE).partition(0).payload(&id);
+        let sent = producer
+            .send(record, self.options.confirm_timeout)
+            .await
+            .map_err(|(error, _)| failed(&error))?;
+        let mut reader = self.probe.lock().await;
+        let consumer = match reader.take() {
+            Some(consumer) => consumer,
+            None => client::loner(&self.config)?,
+        };
+        let mut place = TopicPartitionList::new();
+        place
+            .add_partition_offset(PROBE, 0, Offset::Offset(sent.offset))
+            .and_then(|()| consumer.assign(&place))
+            .map_err(|e| failed(&e))?;
+        loop {
+            match consumer.recv().await {
+                Ok(message) if message.payload() == Some(id.as_bytes()) => break,
+                Ok(_) => {}
+                Err(error) => tracing::debug!(%error, "while reading the probe"),
+            }
+        }
+        consumer.unassign().map_err(|e| failed(&e))?;
+        *reader = Some(consumer);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Backbone for Kafka {
+    async fn provision(&self, node: &NodeId) -> Result<(), BackboneError> {
+        let producer = self.producer()?;
+        let names = Lane::ALL.map(|lane| topic(&Destination { node: node.clone(), lane }));
+        let settings = Settings::new(self.options.retention, &self.options);
+        let topics =
+            names.iter().map(|n| self.new_topic(n, self.options.partitions.max(1), &settings));
+        self.create_topics(topics.collect()).await?;
+        await_topics(&producer, &names, self.options.confirm_timeout).await
+    }
+
+    async fn publish(&self, frames: Vec<(Destination, Frame)>) -> Vec<Outcome> {
+        let producer = match self.producer() {
+            Ok(producer) => producer,
+            Err(error) => return vec![Outcome::Unknown(error.to_string()); frames.len()],
+        };
+        let mut under_way = Vec::with_capacity(frames.len());
+        for (to, frame) in &frames {
+            let topic = topic(to);
+            let sent = match frame.refusal() {
+                Some(refusal) => Err(refusal),
+                None => match self.exists(&producer, &topic).await {
+                    Ok(true) => self.send(&producer, &topic, frame).await,
+                    Ok(false) => Err(Outcome::Unroutable),
+                    Err(error) => Err(Outcome::Unknown(error.to_string())),
+                },
+            };
+            under_way.push((topic, sent));
+        }
+        let mut outcomes = Vec::with_capacity(frames.len());
+        for (topic, sent) in under_way {
+            outcomes.push(match sent {
+                // `message.timeout.ms` bounds this wait.
+                Ok(delivery) => match delivery.await {
+                    Ok(Ok(_)) => Outcome::Confirmed,
+                    Ok(Err((error, _))) => self.outcome(&topic, &error),
+                    Err(_) => Outcome::Unknown("the producer is gone".to_owned()),
+                },
+                Err(outcome) => outcome,
+            });
+        }
+        if outcomes.iter().any(|outcome| matches!(outcome, Outcome::Unknown(_))) {
+            self.revive();
+        }
+        outcomes
+    }
+
+    async fn subscribe(
+        &self,
+        node: &NodeId,
+        lane: Lane,
+    ) -> Result<Box<dyn Subscription>, BackboneError> {
+        let source = Destination { node: node.clone(), lane };
+        if !self.exists(&self.producer()?, &topic(&source)).await? {
+            return Err(BackboneError::UnknownLane(source));
+        }
+        Ok(Box::new(subscription::Member::join(&self.config, source, &self.options)?))
+    }
+
+    async fn probe(&self) -> Result<Duration, BackboneError> {
+        let start = Instant::now();
+        let limit = self.options.confirm_timeout;
+        let late = |_| BackboneError::Unreachable("the probe did not come back".to_owned());
+        tokio::time::timeout(limit, self.echo()).await.map_err(late)??;
+        Ok(start.elapsed())
+    }
+
+    fn name(&self) -> &'static str {
+        "kafka"
+    }
+
+    async fn close(&self) {
+        let producer = self.producer.write().ok().and_then(|mut slot| slot.take());
+        let probe = self.probe.lock().await.take();
+        // Both block for a moment when they end.
+        let _ = tokio::task::spawn_blocking(move || {
+            if let Some(producer) = producer {
+                let _ = producer.flush(Duration::from_secs(5));
+            }
+            drop(probe);
+        })
+        .await;
+    }
+}
+
+impl fmt::Debug for Kafka {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let brokers = self.config.get("bootstrap.servers");
+        f.debug_struct("Kafka").field("brokers", &brokers).finish_non_exhaustive()
+    }
+}
+
+/// Texts that outlive the [`NewTopic`] that borrows them.
+struct Settings {
+    retention: String,
+    min_in_sync: Option<String>,
+}
+
+impl Settings {
+    fn new(retention: Option<Duration>, options: &Options) -> Self {
+        Self {
+            retention: retention.map_or_else(|| "-1".to_owned(), |r| r.as_millis().to_string()),
+            min_in_sync: options.min_in_sync.map(|copies| copies.to_string()),
+        }
+    }
+}
+
+fn topic(of: &Destination) -> String {
+    format!("pli.{}", of.name())
+}
+
+fn producer(
+    config: &ClientConfig,
+    options: &Options,
+) -> Result<FutureProducer<Quiet>, BackboneError> {
+    client::producer(config, options).create_with_context(Quiet::default()).map_err(|e| failed(&e))
+}
+
+/// Waits until the broker that we ask knows the leaders of new topics.
+async fn await_topics(
+    producer: &FutureProducer<Quiet>,
+    topics: &[String],
+    limit: Duration,
+) -> Result<(), BackboneError> {
+    let start = Instant::now();
+    for topic in topics {
+        while !has_topic(producer.clone(), topic, limit).await? {
+            if start.elapsed() > limit {
+                return Err(BackboneError::Unreachable(format!("topic {topic} does not appear")));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    Ok(())
+}
+
+/// Asks the cluster whether a topic is there with a leader for each partition.
+async fn has_topic(
+    producer: FutureProducer<Quiet>,
+    topic: &str,
+    limit: Duration,
+) -> Result<bool, BackboneError> {
+    let topic = topic.to_owned();
+    let asked = tokio::task::spawn_blocking(move || ready(producer.client(), &topic, limit)).await;
+    asked.map_err(|e| BackboneError::Unreachable(e.to_string()))?
+}
+
+fn ready<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    limit: Duration,
+) -> Result<bool, BackboneError> {
+    let metadata = client.fetch_metadata(Some(topic), limit).map_err(|e| failed(&e))?;
+    Ok(metadata.topics().iter().any(|found| {
+        found.name() == topic
+            && found.error().is_none()
+            && !found.partitions().is_empty()
+            && found.partitions().iter().all(|partition| partition.leader() >= 0)
+    }))
+}

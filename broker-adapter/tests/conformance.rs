@@ -1,0 +1,56 @@
+//! The conformance suite on each backbone that this build has.
+//!
+//! Brokers come from `PLI_TEST_AMQP` and `PLI_TEST_KAFKA` (URLs; then nothing is killed), or are
+//! started by `ops/services` in a temporary directory. Where that is not possible the test is
+//! skipped, and says so.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use broker_adapter::Options;
+use broker_adapter::conformance::{self, Ground};
+
+#[cfg(any(feature = "amqp", feature = "kafka"))]
+mod services;
+
+fn ground(url: String) -> Ground {
+    Ground { url, options: Options::default(), broker: None, returns: false }
+}
+
+async fn pass(ground: &Ground) {
+    match conformance::run(ground).await {
+        Ok(passed) => {
+            for one in passed {
+                eprintln!("{:>8.0?}  {}", one.took, one.check);
+            }
+        }
+        Err(why) => panic!("{why}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn embedded() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("backbone.db");
+    pass(&ground(format!("embedded://{}", file.display()))).await;
+}
+
+/// So deep that no socket can be bound there: subscribers must poll.
+#[tokio::test(flavor = "multi_thread")]
+async fn embedded_without_bells() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("d".repeat(100)).join("backbone.db");
+    pass(&ground(format!("embedded://{}", file.display()))).await;
+}
+
+#[cfg(feature = "amqp")]
+#[tokio::test(flavor = "multi_thread")]
+async fn amqp() {
+    let Some((url, broker)) = services::find("rabbitmq", "PLI_TEST_AMQP") else { return };
+    pass(&Ground { broker, returns: true, ..ground(url) }).await;
+}
+
+#[cfg(feature = "kafka")]
+#[tokio::test(flavor = "multi_thread")]
+async fn kafka() {
+    let Some((url, broker)) = services::find("kafka", "PLI_TEST_KAFKA") else { return };
+    pass(&Ground { broker, ..ground(url) }).await;
+}
