@@ -55,6 +55,7 @@ pub struct Destination {
     pub lane: Lane,
 }
 
+#[cfg(any(feature = "amqp", feature = "kafka"))]
 impl Destination {
     /// `<node>.<lane>`, the routing key of AMQP and the end of a Kafka topic's name.
     pub(crate) fn name(&self) -> String {
