@@ -288,6 +288,8 @@ fn translate(error: &webpki::Error) -> PathError {
         E::UnsupportedCriticalExtension => PathError::CriticalExtension,
         E::PathLenConstraintViolated | E::NameConstraintViolation => PathError::Constraint,
         E::UnknownIssuer | E::InvalidSignatureForPublicKey => PathError::UnknownAuthority,
+        E::UnsupportedSignatureAlgorithmContext(_)
+        | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => PathError::Algorithm,
         E::MaximumPathDepthExceeded
         | E::MaximumPathBuildCallsExceeded
         | E::MaximumSignatureChecksExceeded

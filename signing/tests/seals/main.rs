@@ -5,5 +5,7 @@ mod authority;
 mod common;
 mod envelopes;
 mod foreign;
+mod hostile;
 mod interop;
+mod paths;
 mod tampering;
