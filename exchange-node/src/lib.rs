@@ -11,5 +11,22 @@
     allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::expect_used)
 )]
 
+pub mod access;
+pub mod anchor;
+pub mod api;
 pub mod clock;
 pub mod config;
+pub mod directory;
+pub mod download;
+pub mod engine;
+pub mod inbound;
+pub mod keys;
+pub mod magic;
+pub mod node;
+pub mod plaintext;
+pub mod proof;
+pub mod report;
+pub mod upload;
+pub mod wakes;
+pub mod words;
+pub mod workers;

@@ -202,6 +202,14 @@ text_id!(
     }
 );
 
+impl ConversationId {
+    /// A conversation named by a UUID, which is always well formed.
+    #[must_use]
+    pub fn of(id: Uuid) -> Self {
+        Self(id.to_string())
+    }
+}
+
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

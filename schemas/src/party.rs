@@ -11,6 +11,8 @@ use crate::ids::{BadId, Cog, Siren, Siret};
 pub const SIRET: &str = "iso6523:0009";
 /// ISO 6523 ICD 0002, SIREN.
 pub const SIREN: &str = "iso6523:0002";
+/// A commune by its COG code: what remains of an addressee that the directory does not know.
+pub const COG: &str = "insee:cog";
 
 /// An address: `{ scheme, id, service?, desk? }`. `desk` holds the INSEE COG code where a
 /// démarche routes by it. Used in stored state.
@@ -44,6 +46,7 @@ impl Party {
         match self.scheme.as_str() {
             SIRET => self.id.parse::<Siret>().map(drop)?,
             SIREN => self.id.parse::<Siren>().map(drop)?,
+            COG => self.id.parse::<Cog>().map(drop)?,
             other => return Err(BadId::shape(other, "a known party scheme")),
         }
         // A colon would let two parties share one key.

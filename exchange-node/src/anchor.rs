@@ -1,0 +1,102 @@
+//! Anchoring in time: all sealed objects without an anchor go under one RFC 3161 token, as leaves
+//! of a hash tree (RFC 4998). The backlog is the table itself: after an outage of the timestamp
+//! authority the next round takes everything that waits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use exchange_store::rows::Anchor;
+use schemas::digest::Digest;
+use schemas::time::Timestamp;
+use signing::evidence_record::Tree;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::node::Node;
+
+/// Rows of one read.
+const PAGE: u32 = 10_000;
+/// Pause after a round that failed.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Works until the node stops. `oldest` tells the engine how far anchoring is behind.
+pub async fn run(
+    node: Arc<Node>,
+    oldest: watch::Sender<Option<Timestamp>>,
+    stop: CancellationToken,
+) {
+    let interval = Duration::from_millis(node.config.tsa.interval_ms);
+    loop {
+        let pause = match round(&node).await {
+            Ok(0) => interval,
+            Ok(leaves) => {
+                metrics::counter!("pli_anchored_total").increment(leaves as u64);
+                interval
+            }
+            Err(error) => {
+                metrics::counter!("pli_anchor_failures_total").increment(1);
+                tracing::warn!(error = format!("{error:#}"), "anchoring failed, trying again");
+                PAUSE
+            }
+        };
+        if let Ok(at) = node.store.oldest_unanchored().await {
+            oldest.send_if_modified(|known| std::mem::replace(known, at) != at);
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// One round: returns how many objects got their anchor.
+///
+/// # Errors
+/// When the archive or the timestamp authority does not work; nothing is lost.
+pub async fn round(node: &Node) -> Result<usize> {
+    let (seqs, leaves) = waiting(node).await?;
+    if leaves.is_empty() {
+        return Ok(0);
+    }
+    let count = leaves.len();
+    let tree = tokio::task::spawn_blocking(move || Tree::build(leaves)).await??;
+    let root = tree.root();
+    let token = node.tsa.stamp(&root, node.clock.now()).await.context("the token")?;
+    let anchor = Anchor {
+        token: token.der().to_vec(),
+        root,
+        at: token.gen_time(),
+        leaves: seqs
+            .into_iter()
+            .enumerate()
+            .map(|(i, seq)| (seq, joined(&tree.path(i).unwrap_or_default())))
+            .collect(),
+    };
+    node.store.anchor(&anchor).await.context("storing the anchor")?;
+    Ok(count)
+}
+
+async fn waiting(node: &Node) -> Result<(Vec<i64>, Vec<Digest>)> {
+    let mut seqs: Vec<i64> = Vec::new();
+    let mut leaves = Vec::new();
+    let most = node.config.tsa.max_batch as usize;
+    while leaves.len() < most {
+        let after = seqs.last().copied().unwrap_or(0);
+        let limit = PAGE.min(u32::try_from(most - leaves.len()).unwrap_or(PAGE));
+        let page = node.store.unanchored(after, limit).await?;
+        let full = page.len() >= limit as usize;
+        for row in page {
+            seqs.push(row.seq);
+            leaves.push(row.sha256);
+        }
+        if !full {
+            break;
+        }
+    }
+    Ok((seqs, leaves))
+}
+
+fn joined(path: &[Digest]) -> Vec<u8> {
+    path.iter().flat_map(|d| *d.as_bytes()).collect()
+}

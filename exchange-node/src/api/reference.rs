@@ -1,0 +1,102 @@
+//! Directory, catalogue and the description of the interface.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::header;
+use axum::response::{Html, IntoResponse, Response};
+use exchange_core::route::{Member, Search};
+use schemas::api::{DirectoryParty, Page, PartyView};
+use schemas::catalogue::Process;
+use schemas::directory::Standing;
+use schemas::ids::{Cog, ProcessCode};
+use schemas::party::Party;
+use serde::Deserialize;
+
+use crate::access::Caller;
+use crate::api::App;
+use crate::api::error::{ApiError, ApiResult};
+use crate::api::messages::{cursor, next};
+
+/// What to look for.
+#[derive(Debug, Deserialize)]
+pub struct Look {
+    q: Option<String>,
+    cog: Option<Cog>,
+    process: Option<ProcessCode>,
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+fn view(member: &Member<'_>) -> DirectoryParty {
+    DirectoryParty {
+        party: PartyView {
+            party: member.entry.party.clone(),
+            name: Some(member.entry.name.clone()),
+        },
+        cog: member.entry.cog.clone(),
+        node: member.node.clone(),
+        processes: member.entry.processes.clone(),
+        active: member.entry.standing == Standing::Active,
+    }
+}
+
+/// `GET /v1/directory/parties`
+pub async fn parties(
+    State(app): State<App>,
+    _caller: Caller,
+    Query(look): Query<Look>,
+) -> ApiResult<Json<Page<DirectoryParty>>> {
+    let limit = look.limit.unwrap_or(50).clamp(1, 200);
+    let after = usize::try_from(cursor(look.after.as_deref())?).unwrap_or(0);
+    let snapshot = app.node.directory.current();
+    let search = Search {
+        q: look.q.as_deref(),
+        cog: look.cog.as_ref(),
+        process: look.process.as_ref(),
+        after,
+        limit,
+    };
+    let found = snapshot.directory.search(&search);
+    let end = i64::try_from(after + found.len()).unwrap_or(i64::MAX);
+    let next = (found.len() >= limit).then(|| next(end));
+    Ok(Json(Page { items: found.iter().map(view).collect(), next }))
+}
+
+/// `GET /v1/directory/parties/{scheme}/{id}`
+pub async fn party(
+    State(app): State<App>,
+    _caller: Caller,
+    Path((scheme, id)): Path<(String, String)>,
+) -> ApiResult<Json<DirectoryParty>> {
+    let party = Party { scheme, id, service: None, desk: None };
+    let snapshot = app.node.directory.current();
+    let member = snapshot.directory.member(&party).ok_or_else(ApiError::not_found)?;
+    Ok(Json(view(&member)))
+}
+
+/// `GET /v1/processes`
+pub async fn processes(State(app): State<App>, _caller: Caller) -> Json<Page<Process>> {
+    let snapshot = app.node.directory.current();
+    Json(Page { items: snapshot.catalogue.processes.clone(), next: None })
+}
+
+/// `GET /v1/processes/{code}`
+pub async fn process(
+    State(app): State<App>,
+    _caller: Caller,
+    Path(code): Path<String>,
+) -> ApiResult<Json<Process>> {
+    let snapshot = app.node.directory.current();
+    let found = snapshot.catalogue.processes.iter().find(|p| p.code.as_str() == code);
+    found.cloned().map(Json).ok_or_else(ApiError::not_found)
+}
+
+/// `GET /openapi.json`
+pub async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], schemas::openapi()).into_response()
+}
+
+/// `GET /docs`: where to read on, without any script or foreign host.
+pub async fn docs() -> Html<&'static str> {
+    Html(include_str!("../../templates/docs.html"))
+}

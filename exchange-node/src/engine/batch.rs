@@ -1,0 +1,384 @@
+//! The loop: take what is there, load, decide, seal, commit, reply.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+use exchange_core::decide::Context;
+use exchange_core::policy::Policy;
+use exchange_core::state::Delivery;
+use exchange_store::Store;
+use exchange_store::rows::{Cause, Change, Committed, Loaded};
+use rayon::prelude::*;
+use schemas::api::Step;
+use schemas::ids::{DeliveryId, NodeId};
+use schemas::time::Timestamp;
+use signing::encrypt::StorageKey;
+use signing::seal::Sealer;
+use tokio::sync::{mpsc, watch};
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::directory::{DirectoryWatch, Snapshot};
+use crate::engine::item::{Item, Kind, Reply};
+use crate::engine::make::Maker;
+use crate::engine::outcome::Outcome;
+use crate::engine::rule::{Plan, plan_submission, plan_work};
+use crate::engine::{Acted, EngineError, Submitted, Written};
+use crate::wakes::Wakes;
+
+/// Most items of one batch.
+const MAX_BATCH: usize = 256;
+
+/// The engine of one node.
+#[derive(Debug)]
+pub struct Engine {
+    /// This node.
+    pub node: NodeId,
+    /// The archive.
+    pub store: Arc<dyn Store>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// The directory.
+    pub directory: DirectoryWatch,
+    /// The rules of this node.
+    pub policy: Policy,
+    /// The seal; replaced when CRLs or keys change.
+    pub sealer: watch::Receiver<Arc<Sealer>>,
+    /// The key for document keys at rest.
+    pub storage: Arc<StorageKey>,
+    /// Time of storage of the oldest evidence without anchor, kept by the anchor worker.
+    pub oldest_unanchored: watch::Receiver<Option<Timestamp>>,
+    /// Who waits for what.
+    pub wakes: Wakes,
+}
+
+/// An item with what was decided about it.
+struct Decided {
+    item: Item,
+    plan: Plan,
+}
+
+/// An item with what is to be written.
+struct Ready {
+    item: Item,
+    outcome: Outcome,
+    delivery: Option<Delivery>,
+    written: Option<Written>,
+}
+
+impl Engine {
+    /// Works until every door is gone.
+    pub async fn run(self, mut items: mpsc::Receiver<Item>) {
+        let mut waiting = VecDeque::new();
+        loop {
+            if waiting.is_empty() {
+                match items.recv().await {
+                    Some(item) => waiting.push_back(item),
+                    None => return,
+                }
+            }
+            while waiting.len() < 4 * MAX_BATCH {
+                match items.try_recv() {
+                    Ok(item) => waiting.push_back(item),
+                    Err(_) => break,
+                }
+            }
+            let batch = take_batch(&mut waiting);
+            let again = self.process(batch).await;
+            for item in again.into_iter().rev() {
+                waiting.push_front(item);
+            }
+        }
+    }
+
+    /// Handles one batch; returns the items that met a concurrent writer.
+    async fn process(&self, batch: Vec<Item>) -> Vec<Item> {
+        let now = self.clock.now();
+        let causes: Vec<Cause> = batch.iter().filter_map(|i| i.cause.clone()).collect();
+        let deliveries: Vec<DeliveryId> = batch.iter().filter_map(delivery_of).collect();
+        let loaded = if causes.is_empty() && deliveries.is_empty() {
+            Loaded::default()
+        } else {
+            match self.store.load(&causes, &deliveries, &[]).await {
+                Ok(loaded) => loaded,
+                Err(e) => return fail_all(batch, &e.to_string()),
+            }
+        };
+        let snapshot = self.directory.current();
+        let decided = self.decide_all(batch, &loaded, &snapshot, now);
+        let (changes, ready) = match self.make_all(decided, snapshot, now).await {
+            Some(made) => made,
+            None => return Vec::new(),
+        };
+        self.commit(changes, ready).await
+    }
+
+    fn decide_all(
+        &self,
+        batch: Vec<Item>,
+        loaded: &Loaded,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) -> Vec<Decided> {
+        let ctx = Context {
+            now,
+            node: &self.node,
+            directory: &snapshot.directory,
+            catalogue: &snapshot.catalogue,
+            policy: &self.policy,
+        };
+        let oldest = *self.oldest_unanchored.borrow();
+        let unanchored_age = oldest.map_or(0, |t| now.since(t));
+        let mut decided = Vec::with_capacity(batch.len());
+        for item in batch {
+            let known = item.cause.as_ref().and_then(|c| loaded.outcomes.get(c));
+            if let Some(outcome) = known.and_then(|bytes| Outcome::from_bytes(bytes)) {
+                let delivery = delivery_of(&item).and_then(|id| loaded.deliveries.get(&id));
+                reply_known(item, &outcome, delivery.map(|(d, _)| d.clone()));
+                continue;
+            }
+            let plan = match &item.kind {
+                Kind::Submit(submit) => Ok(plan_submission(submit, unanchored_age, &ctx)),
+                Kind::Deliver(work) => plan_work(work, loaded, &ctx),
+            };
+            match plan {
+                Ok(plan) if plan.is_empty() && settles(&item).is_empty() => {
+                    let delivery = plan.deliveries.into_iter().next().map(|p| p.delivery);
+                    answer(item.reply, &Outcome::Done { evidence: plan.answer }, delivery, None);
+                }
+                Ok(plan) => decided.push(Decided { item, plan }),
+                Err(refusal) => item.reply.fail(EngineError::Refused {
+                    refusal,
+                    evidence: None,
+                    message: None,
+                }),
+            }
+        }
+        decided
+    }
+
+    /// Seals on all cores. None when nothing is left to write.
+    async fn make_all(
+        &self,
+        decided: Vec<Decided>,
+        snapshot: Arc<Snapshot>,
+        now: Timestamp,
+    ) -> Option<(Vec<Change>, Vec<Ready>)> {
+        if decided.is_empty() {
+            return None;
+        }
+        let maker = Maker {
+            node: self.node.clone(),
+            sealer: Arc::clone(&self.sealer.borrow()),
+            storage: Arc::clone(&self.storage),
+            snapshot,
+            now,
+        };
+        let work = move || {
+            let one = |d: Decided| make_one(&maker, d);
+            let made: Vec<_> = if decided.len() == 1 {
+                decided.into_iter().map(one).collect()
+            } else {
+                decided.into_par_iter().map(one).collect()
+            };
+            made
+        };
+        let made = tokio::task::spawn_blocking(work).await.ok()?;
+        let mut changes = Vec::with_capacity(made.len());
+        let mut ready = Vec::with_capacity(made.len());
+        for one in made {
+            match one {
+                Ok((change, done)) => {
+                    changes.push(change);
+                    ready.push(done);
+                }
+                Err((reply, error)) => {
+                    tracing::error!(%error, "sealing failed");
+                    reply.fail(error);
+                }
+            }
+        }
+        (!changes.is_empty()).then_some((changes, ready))
+    }
+
+    async fn commit(&self, changes: Vec<Change>, ready: Vec<Ready>) -> Vec<Item> {
+        let results = match self.store.commit(&changes).await {
+            Ok(results) => results,
+            Err(e) => {
+                return fail_all(ready.into_iter().map(|r| r.item).collect(), &e.to_string());
+            }
+        };
+        let mut again = Vec::new();
+        for ((result, change), done) in results.into_iter().zip(&changes).zip(ready) {
+            match result {
+                Committed::Written => {
+                    self.wakes.after(change);
+                    answer(done.item.reply, &done.outcome, done.delivery, done.written);
+                }
+                Committed::Known(bytes) => match Outcome::from_bytes(&bytes) {
+                    Some(outcome) => reply_known(done.item, &outcome, done.delivery),
+                    None => done.item.reply.fail(EngineError::Store(
+                        exchange_store::StoreError::Corrupt("an outcome".to_owned()),
+                    )),
+                },
+                Committed::Conflict => again.push(done.item),
+            }
+        }
+        again
+    }
+}
+
+type Made = Result<(Change, Ready), (Reply, EngineError)>;
+
+fn make_one(maker: &Maker, decided: Decided) -> Made {
+    let Decided { item, plan } = decided;
+    let cause = item
+        .cause
+        .clone()
+        .unwrap_or_else(|| Cause(format!("once:{}", Uuid::now_v7())));
+    let outcome = outcome_of(&item, &plan);
+    let settled = settles(&item);
+    match maker.make(plan, cause) {
+        Ok(mut change) => {
+            change.outcome = outcome.to_bytes();
+            change.settles = settled;
+            let (delivery, written) = match item.kind {
+                Kind::Submit(_) => (None, written(&change)),
+                Kind::Deliver(_) => (change.deliveries.first().map(|d| d.delivery.clone()), None),
+            };
+            Ok((change, Ready { item, outcome, delivery, written }))
+        }
+        Err(error) => Err((item.reply, error)),
+    }
+}
+
+fn written(change: &Change) -> Option<Written> {
+    let acceptance = change.evidence.first()?;
+    Some(Written {
+        envelope: Arc::clone(&change.message.as_ref()?.envelope),
+        deliveries: change.deliveries.iter().map(|d| d.delivery.clone()).collect(),
+        acceptance: Step {
+            evidence_id: acceptance.id,
+            event: acceptance.event.map_or("", |e| e.name()).to_owned(),
+            code: acceptance.reason.map_or("", |r| r.code()).to_owned(),
+            at: acceptance.at,
+            node: acceptance.node.clone(),
+            sealed: Some(acceptance.sealed_at),
+            anchored: None,
+        },
+    })
+}
+
+fn outcome_of(item: &Item, plan: &Plan) -> Outcome {
+    match (&item.kind, &plan.refusal, plan.drafts.first()) {
+        (Kind::Submit(submit), Some(refusal), Some(draft)) => Outcome::Rejected {
+            fingerprint: submit.fingerprint,
+            message: submit.envelope.message_id,
+            evidence: draft.id,
+            code: refusal.code,
+            detail: refusal.detail.clone(),
+            detail_fr: refusal.detail_fr.clone(),
+        },
+        (Kind::Submit(submit), _, _) => Outcome::Accepted {
+            fingerprint: submit.fingerprint,
+            message: submit.envelope.message_id,
+        },
+        (Kind::Deliver(_), _, _) => Outcome::Done { evidence: plan.answer },
+    }
+}
+
+/// Takes items whose deliveries and causes are all different; the order per delivery stays.
+fn take_batch(waiting: &mut VecDeque<Item>) -> Vec<Item> {
+    let mut deliveries = HashSet::new();
+    let mut causes = HashSet::new();
+    let mut batch = Vec::new();
+    let mut later = VecDeque::new();
+    while let Some(item) = waiting.pop_front() {
+        let delivery = delivery_of(&item);
+        let cause = item.cause.clone();
+        let free = delivery.is_none_or(|d| !deliveries.contains(&d))
+            && cause.as_ref().is_none_or(|c| !causes.contains(c));
+        deliveries.extend(delivery);
+        causes.extend(cause);
+        if free && batch.len() < MAX_BATCH {
+            batch.push(item);
+        } else {
+            later.push_back(item);
+        }
+    }
+    *waiting = later;
+    batch
+}
+
+fn delivery_of(item: &Item) -> Option<DeliveryId> {
+    match &item.kind {
+        Kind::Submit(_) => None,
+        Kind::Deliver(work) => Some(work.delivery),
+    }
+}
+
+fn settles(item: &Item) -> Vec<i64> {
+    match &item.kind {
+        Kind::Submit(_) => Vec::new(),
+        Kind::Deliver(work) => work.settles.clone(),
+    }
+}
+
+fn fail_all(items: Vec<Item>, error: &str) -> Vec<Item> {
+    tracing::error!(error, items = items.len(), "the database is away");
+    for item in items {
+        let error = exchange_store::StoreError::Unavailable(error.to_owned());
+        item.reply.fail(EngineError::Store(error));
+    }
+    Vec::new()
+}
+
+/// Answers an item whose cause is known.
+fn reply_known(item: Item, outcome: &Outcome, delivery: Option<Delivery>) {
+    let Item { kind, reply, .. } = item;
+    if let (Kind::Submit(submit), Outcome::Accepted { fingerprint, message })
+    | (Kind::Submit(submit), Outcome::Rejected { fingerprint, message, .. }) = (&kind, outcome)
+    {
+        if submit.fingerprint != *fingerprint {
+            return reply.fail(mismatch(*message));
+        }
+    }
+    answer(reply, outcome, delivery, None);
+}
+
+fn mismatch(message: schemas::ids::MessageId) -> EngineError {
+    EngineError::Refused {
+        refusal: exchange_core::refusal::Refusal::new(
+            schemas::problem::Code::DuplicateMismatch,
+            "This Idempotency-Key was used for another request.",
+            "Cette clé Idempotency-Key a servi pour une autre requête.",
+        ),
+        evidence: None,
+        message: Some(message),
+    }
+}
+
+/// Whoever has gone away does not care about the answer.
+fn answer(reply: Reply, outcome: &Outcome, delivery: Option<Delivery>, written: Option<Written>) {
+    match (reply, outcome) {
+        (Reply::Submit(tx), Outcome::Accepted { message, .. }) => {
+            drop(tx.send(Ok(Submitted { message_id: *message, written })));
+        }
+        (Reply::Submit(tx), Outcome::Rejected { message, evidence, code, detail, detail_fr, .. }) => {
+            let refusal = exchange_core::refusal::Refusal::new(*code, detail, detail_fr);
+            let error = EngineError::Refused {
+                refusal,
+                evidence: Some(*evidence),
+                message: Some(*message),
+            };
+            drop(tx.send(Err(error)));
+        }
+        (Reply::Act(tx), Outcome::Done { evidence }) => match delivery {
+            Some(delivery) => drop(tx.send(Ok(Acted { delivery, evidence: *evidence }))),
+            None => drop(tx.send(Err(EngineError::Closed))),
+        },
+        (Reply::Done(tx), _) => drop(tx.send(Ok(()))),
+        (reply, _) => reply.fail(EngineError::Closed),
+    }
+}
+

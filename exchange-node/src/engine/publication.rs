@@ -1,0 +1,64 @@
+//! What a publish effect holds: sealed objects and where they go, never a document.
+
+use schemas::bytes::Octets;
+use schemas::dispatch::ContentRef;
+use schemas::ids::{DeliveryId, EvidenceId, MessageId, NodeId};
+use serde::{Deserialize, Serialize};
+
+/// One frame to be published (or several, when content travels by itself). Used in stored state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publication {
+    /// Stable frame id.
+    pub frame: String,
+    /// Destination.
+    pub to: NodeId,
+    /// The message.
+    pub message: MessageId,
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// Order key on the backbone.
+    pub conversation: String,
+    /// What travels.
+    pub what: Payload,
+}
+
+/// What travels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Payload {
+    /// A dispatch and the ciphertexts that go with it.
+    Dispatch {
+        /// The sealed dispatch.
+        dispatch: Part,
+        /// Ciphertexts, in the order of the dispatch.
+        content: Vec<ContentRef>,
+        /// Whether they travel inside the frame.
+        inline: bool,
+    },
+    /// Sealed evidence, oldest first.
+    Evidence(Vec<Part>),
+    /// A sealed business status.
+    Status(Part),
+}
+
+/// A sealed object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Part {
+    /// Its bytes.
+    Bytes(Octets),
+    /// Look it up in the archive.
+    Stored(EvidenceId),
+}
+
+impl Publication {
+    /// As it is stored.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        schemas::frame::encode(self)
+    }
+
+    /// Reads a stored publication.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        ciborium::from_reader(bytes).ok()
+    }
+}

@@ -1,0 +1,353 @@
+//! The decide stage: an item and what was loaded for it become a [`Plan`], by the pure core.
+
+use std::sync::Arc;
+
+use exchange_core::decide::{Context, decide};
+use exchange_core::effect::{Decision, Effect};
+use exchange_core::evidence::{EvidenceDraft, Previous};
+use exchange_core::input::{EvidenceFact, Inbound, Input, Submission};
+use exchange_core::refusal::Refusal;
+use exchange_core::state::{Delivery, Role};
+use exchange_core::submit::submit;
+use exchange_store::rows::{DeliveryKey, Kind, Loaded, NewEvidence, NewMessage, Upload};
+use schemas::envelope::Envelope;
+use schemas::evidence::Subject;
+use schemas::ids::{EvidenceId, MessageId};
+use schemas::problem::Code;
+use schemas::status::StatusUpdate;
+use uuid::Uuid;
+
+use crate::engine::item::{Arrived, Fact, Received, SealedBytes, Work};
+use crate::engine::{Submit, What};
+
+/// What one item brings about, before sealing.
+#[derive(Debug)]
+pub struct Plan {
+    /// What every evidence of the message repeats.
+    pub subject: Subject,
+    /// The envelope.
+    pub envelope: Arc<Envelope>,
+    /// Evidence to be sealed, in order.
+    pub drafts: Vec<EvidenceDraft>,
+    /// Deliveries with their effects.
+    pub deliveries: Vec<Planned>,
+    /// Sealed objects that came from elsewhere.
+    pub received: Vec<NewEvidence>,
+    /// The message, when this node may not hold it.
+    pub message: Option<NewMessage>,
+    /// Wrapped document keys for recipients of this node.
+    pub keys: Vec<DeliveryKey>,
+    /// Documents of a submission, in the order of the envelope.
+    pub uploads: Vec<Upload>,
+    /// A business status to be sealed.
+    pub status: Option<StatusUpdate>,
+    /// The evidence that answers the caller.
+    pub answer: Option<EvidenceId>,
+    /// Why a submission was refused; its A.2 is among the drafts.
+    pub refusal: Option<Refusal>,
+}
+
+/// A delivery to be written, and what follows from it.
+#[derive(Debug)]
+pub struct Planned {
+    /// The state.
+    pub delivery: Delivery,
+    /// Version that was loaded.
+    pub expected: Option<i64>,
+    /// Effects.
+    pub effects: Vec<Effect>,
+    /// Whether anything differs from what was loaded.
+    pub changed: bool,
+}
+
+impl Plan {
+    /// Whether there is nothing to write.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.drafts.is_empty()
+            && self.received.is_empty()
+            && self.status.is_none()
+            && self.deliveries.iter().all(|p| !p.changed && p.effects.is_empty())
+    }
+}
+
+/// Decides about a submission. A refused one still has a plan: its A.2.
+#[must_use]
+pub fn plan_submission(item: &Submit, unanchored_age: i64, ctx: &Context<'_>) -> Plan {
+    let envelope = Arc::new(item.envelope.clone());
+    let submission =
+        Submission { envelope: &envelope, findings: item.findings.clone(), unanchored_age };
+    let (drafts, deliveries, refusal) = match submit(&submission, ctx) {
+        Ok(accepted) => {
+            let planned = accepted
+                .deliveries
+                .into_iter()
+                .map(|(delivery, effects)| Planned {
+                    delivery,
+                    expected: None,
+                    effects,
+                    changed: true,
+                })
+                .collect();
+            (vec![accepted.evidence], planned, None)
+        }
+        Err(rejected) => (vec![rejected.evidence], Vec::new(), Some(rejected.refusal)),
+    };
+    let keys = local_keys(&deliveries, &envelope, &item.uploads);
+    Plan {
+        subject: Subject::of(&envelope),
+        drafts,
+        deliveries,
+        received: Vec::new(),
+        message: Some(NewMessage {
+            envelope: Arc::clone(&envelope),
+            member: Some(item.member.organisation().key()),
+        }),
+        envelope,
+        keys,
+        uploads: item.uploads.clone(),
+        status: None,
+        answer: None,
+        refusal,
+    }
+}
+
+/// A recipient of this very node reads what the sender uploaded, by the same wrapped keys.
+fn local_keys(planned: &[Planned], envelope: &Envelope, uploads: &[Upload]) -> Vec<DeliveryKey> {
+    let local = planned.iter().filter(|p| p.delivery.role == Role::Local);
+    local
+        .flat_map(|p| {
+            envelope
+                .documents
+                .iter()
+                .zip(uploads)
+                .filter(|(document, _)| document.is_for(p.delivery.recipient_index))
+                .map(|(document, upload)| DeliveryKey {
+                    delivery: p.delivery.id,
+                    document: document.id,
+                    cipher_sha256: upload.cipher_sha256,
+                    cipher_size: upload.cipher_size,
+                    wrapped_key: upload.wrapped_key.clone(),
+                })
+        })
+        .collect()
+}
+
+/// Decides about one delivery.
+///
+/// # Errors
+/// The core's refusal, or `not-found` for a delivery that this node does not hold.
+pub fn plan_work(work: &Work, loaded: &Loaded, ctx: &Context<'_>) -> Result<Plan, Refusal> {
+    let state = loaded.deliveries.get(&work.delivery);
+    let (envelope, first) = match (&work.fact, state) {
+        (Fact::Dispatched(arrived), None) => (Arc::clone(&arrived.envelope), true),
+        (_, Some((delivery, _))) => {
+            (loaded.envelopes.get(&delivery.message).cloned().ok_or_else(not_found)?, false)
+        }
+        (_, None) => return Err(not_found()),
+    };
+    let subject = Subject::of(&envelope);
+    let decision = decide_in_turn(state.map(|(d, _)| d), &subject, &work.fact, ctx)?;
+    let changed = state.is_none_or(|(before, _)| *before != decision.next);
+    let fresh = |id: &EvidenceId| {
+        state.is_none_or(|(before, _)| before.evidence.iter().all(|held| held.id != *id))
+    };
+    let received = received(work, &decision.next, &fresh);
+    let status = status_update(&work.fact, &decision.next, ctx);
+    let keys = match (&work.fact, decision.next.role) {
+        (Fact::Dispatched(arrived), Role::Recipient) if first => arrived.keys.clone(),
+        _ => Vec::new(),
+    };
+    Ok(Plan {
+        message: first
+            .then(|| NewMessage { envelope: Arc::clone(&envelope), member: None }),
+        subject,
+        envelope,
+        drafts: decision.evidence,
+        received,
+        keys,
+        uploads: Vec::new(),
+        status,
+        answer: decision.answer,
+        refusal: None,
+        deliveries: vec![Planned {
+            delivery: decision.next,
+            expected: state.map(|(_, version)| *version),
+            effects: decision.effects,
+            changed,
+        }],
+    })
+}
+
+fn not_found() -> Refusal {
+    Refusal::new(
+        Code::NotFound,
+        "This node holds no such delivery.",
+        "Ce nœud ne détient pas cette remise.",
+    )
+}
+
+/// Decides about each input of a fact in turn, and joins the decisions.
+fn decide_in_turn(
+    state: Option<&Delivery>,
+    subject: &Subject,
+    fact: &Fact,
+    ctx: &Context<'_>,
+) -> Result<Decision, Refusal> {
+    let Fact::Evidence(all) = fact else {
+        return decide(state, subject, input(fact), ctx);
+    };
+    let mut joined: Option<Decision> = None;
+    for received in all {
+        let before = joined.as_ref().map(|d| &d.next).or(state);
+        let mut decision = decide(before, subject, Input::Evidence(received.fact.clone()), ctx)?;
+        if let Some(earlier) = joined {
+            let shift = earlier.evidence.len();
+            for draft in &mut decision.evidence {
+                if let Previous::Draft(i) = &mut draft.previous {
+                    *i += shift;
+                }
+            }
+            decision.evidence.splice(0..0, earlier.evidence);
+            decision.effects.splice(0..0, earlier.effects);
+            decision.answer = decision.answer.or(earlier.answer);
+        }
+        joined = Some(decision);
+    }
+    joined.ok_or_else(not_found)
+}
+
+fn input(fact: &Fact) -> Input<'_> {
+    match fact {
+        Fact::Dispatched(arrived) => Input::Dispatched(Box::new(inbound(arrived))),
+        Fact::Status { by, status, .. } => {
+            Input::StatusReceived { by: by.clone(), status: *status }
+        }
+        Fact::Sent | Fact::Evidence(_) => Input::Sent,
+        Fact::Unroutable => Input::Unroutable,
+        Fact::SendFailed => Input::SendFailed,
+        Fact::Due => Input::Due,
+        Fact::Continue => Input::Continue,
+        Fact::Act(What::Acknowledge { by }) => Input::Acknowledge { by: by.clone() },
+        Fact::Act(What::Accept { by }) => Input::Accept { by: by.clone() },
+        Fact::Act(What::Refuse { by, reason }) => {
+            Input::Refuse { by: by.clone(), reason: reason.clone() }
+        }
+        Fact::Act(What::SetStatus { by, status, .. }) => {
+            Input::SetStatus { by: by.clone(), status: *status }
+        }
+        Fact::Act(What::Redrive) => Input::Redrive,
+    }
+}
+
+fn inbound(arrived: &Arrived) -> Inbound<'_> {
+    Inbound {
+        envelope: &arrived.envelope,
+        recipient_index: arrived.recipient_index,
+        origin: arrived.origin.clone(),
+        from: arrived.from.clone(),
+        hop: arrived.hop,
+        dispatch: arrived.sealed.sha256,
+        acceptance: arrived.acceptance.as_ref().map(|a| a.fact.clone()),
+        findings: arrived.findings.clone(),
+    }
+}
+
+/// Sealed objects of the item that the delivery did not hold before.
+fn received(work: &Work, next: &Delivery, fresh: &dyn Fn(&EvidenceId) -> bool) -> Vec<NewEvidence> {
+    match &work.fact {
+        Fact::Dispatched(arrived) if next.dispatch == Some(arrived.sealed.sha256) => {
+            let mut out = vec![dispatch_row(next, &arrived.sealed)];
+            out.extend(
+                arrived
+                    .acceptance
+                    .iter()
+                    .filter(|a| fresh(&a.fact.id))
+                    .map(|a| evidence_row(a, next)),
+            );
+            out
+        }
+        Fact::Evidence(all) => all
+            .iter()
+            .filter(|got| fresh(&got.fact.id))
+            .map(|got| evidence_row(got, next))
+            .collect(),
+        Fact::Status { sealed, .. } => vec![status_row(next, sealed)],
+        _ => Vec::new(),
+    }
+}
+
+fn evidence_row(got: &Received<EvidenceFact>, delivery: &Delivery) -> NewEvidence {
+    NewEvidence {
+        kind: Kind::Evidence,
+        id: got.fact.id,
+        message: delivery.message,
+        deliveries: vec![delivery.id],
+        event: Some(got.fact.event),
+        reason: got.fact.reason,
+        node: got.fact.issuer.clone(),
+        at: got.fact.at,
+        sealed_at: got.sealed.sealed_at,
+        p7m: got.sealed.p7m.to_vec(),
+        sha256: got.sealed.sha256,
+    }
+}
+
+/// The row of a dispatch, made here or received.
+#[must_use]
+pub fn dispatch_row(delivery: &Delivery, sealed: &SealedBytes) -> NewEvidence {
+    object_row(Kind::Dispatch, dispatch_id(delivery.message, delivery), delivery, sealed)
+}
+
+/// The row of a business status. Its id follows from its bytes.
+#[must_use]
+pub fn status_row(delivery: &Delivery, sealed: &SealedBytes) -> NewEvidence {
+    let id = Uuid::new_v5(&schemas::ids::namespace(), sealed.sha256.as_bytes());
+    object_row(Kind::Status, EvidenceId(id), delivery, sealed)
+}
+
+fn object_row(
+    kind: Kind,
+    id: EvidenceId,
+    delivery: &Delivery,
+    sealed: &SealedBytes,
+) -> NewEvidence {
+    NewEvidence {
+        kind,
+        id,
+        message: delivery.message,
+        deliveries: vec![delivery.id],
+        event: None,
+        reason: None,
+        node: delivery.origin.clone(),
+        at: sealed.sealed_at,
+        sealed_at: sealed.sealed_at,
+        p7m: sealed.p7m.to_vec(),
+        sha256: sealed.sha256,
+    }
+}
+
+/// Identifier of the stored dispatch of a delivery.
+#[must_use]
+pub fn dispatch_id(message: MessageId, delivery: &Delivery) -> EvidenceId {
+    let name = format!("dispatch/{message}/{}", delivery.recipient_index);
+    EvidenceId(Uuid::new_v5(&schemas::ids::namespace(), name.as_bytes()))
+}
+
+fn status_update(fact: &Fact, next: &Delivery, ctx: &Context<'_>) -> Option<StatusUpdate> {
+    let Fact::Act(What::SetStatus { by, status, reason, message }) = fact else {
+        return None;
+    };
+    Some(StatusUpdate {
+        version: 1,
+        message_id: next.message,
+        delivery_id: next.id,
+        node: ctx.node.clone(),
+        author: by.clone(),
+        status: *status,
+        reason: reason.clone(),
+        message: message.clone(),
+        documents: Vec::new(),
+        at: ctx.now,
+    })
+}

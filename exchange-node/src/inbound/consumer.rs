@@ -1,0 +1,336 @@
+//! The loops that read a node's lanes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker_adapter::{Lane, Receipt, Received as Frame, Subscription};
+use exchange_store::content::ContentError;
+use exchange_store::rows::{Cause, Change, EffectKind, NewEffect, SetAside};
+use exchange_store::{Store, StoreError};
+use rayon::prelude::*;
+use schemas::evidence::UserContentInfo;
+use schemas::frame::{self, ContentFrame};
+use schemas::ids::MessageId;
+use schemas::problem::Code;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::EngineError;
+use crate::engine::item::{Fact, Work};
+use crate::inbound::Unbelieved;
+use crate::inbound::assembly::Assembly;
+use crate::inbound::check::Checked;
+use crate::inbound::dispatch::Found;
+use crate::inbound::evidence::Claim;
+use crate::node::Node;
+
+/// Most frames of one batch of the message and evidence lanes.
+const MAX_BATCH: usize = 256;
+/// Most parts of content written under one flush.
+const MAX_PARTS: usize = 16;
+/// Wait before a dependency that failed is tried again.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What a frame came to.
+#[derive(Debug)]
+pub enum Fate {
+    /// Its facts are durable.
+    Durable,
+    /// It was not believed.
+    Aside(Unbelieved),
+}
+
+/// A dependency failed: the batch is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum Again {
+    /// The archive.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The content store.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    /// The engine.
+    #[error("{0}")]
+    Engine(String),
+}
+
+/// Reads a lane until the node stops.
+pub async fn run(node: Arc<Node>, lane: Lane, stop: CancellationToken) {
+    let mut assembly = match node.assembly() {
+        Ok(assembly) => assembly,
+        Err(error) => return tracing::error!(%error, "no room for parts of content"),
+    };
+    while !stop.is_cancelled() {
+        match node.backbone.subscribe(&node.id, lane).await {
+            Ok(mut lane_reader) => {
+                let reading = read(&node, lane, lane_reader.as_mut(), &mut assembly);
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    error = reading => tracing::warn!(?lane, error, "the lane ended"),
+                }
+            }
+            Err(error) => tracing::warn!(?lane, %error, "the lane cannot be read"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+    }
+}
+
+/// Reads until the subscription ends; returns why.
+async fn read(
+    node: &Node,
+    lane: Lane,
+    reader: &mut dyn Subscription,
+    assembly: &mut Assembly,
+) -> String {
+    let most = if lane == Lane::Content { MAX_PARTS } else { MAX_BATCH };
+    loop {
+        let batch = match reader.next(most).await {
+            Ok(batch) => batch,
+            Err(e) => return e.to_string(),
+        };
+        let fates = loop {
+            let tried = match lane {
+                Lane::Content => place(node, assembly, &batch).await,
+                Lane::Message | Lane::Evidence => believe(node, lane, &batch).await,
+            };
+            match tried {
+                Ok(fates) => break fates,
+                Err(error) => {
+                    tracing::warn!(?lane, %error, frames = batch.len(), "trying the batch again");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        };
+        if let Err(e) = settle(node, lane, reader, batch, fates).await {
+            return e;
+        }
+    }
+}
+
+/// Sets aside what was not believed, durably, then acknowledges everything.
+async fn settle(
+    node: &Node,
+    lane: Lane,
+    reader: &mut dyn Subscription,
+    batch: Vec<Frame>,
+    fates: Vec<Fate>,
+) -> Result<(), String> {
+    let mut rows = Vec::new();
+    let mut receipts: Vec<Receipt> = Vec::with_capacity(batch.len());
+    for (received, fate) in batch.into_iter().zip(fates) {
+        if let Fate::Aside(why) = fate {
+            tracing::warn!(?lane, frame = received.frame.id, %why, "frame set aside");
+            metrics::counter!("pli_frames_set_aside_total", "code" => why.code.as_str())
+                .increment(1);
+            rows.push(aside(node, lane, &received, &why));
+        }
+        receipts.push(received.receipt);
+    }
+    while let Err(error) = keep(node, &rows).await {
+        tracing::warn!(?lane, %error, "frames cannot be set aside yet");
+        tokio::time::sleep(PAUSE).await;
+    }
+    reader.ack(receipts).await.map_err(|e| e.to_string())
+}
+
+async fn keep(node: &Node, rows: &[SetAside]) -> Result<(), StoreError> {
+    if rows.is_empty() { Ok(()) } else { node.store.set_aside(rows).await }
+}
+
+fn aside(node: &Node, lane: Lane, received: &Frame, why: &Unbelieved) -> SetAside {
+    let source = received.frame.attributes.iter().find(|(name, _)| name == "source");
+    SetAside {
+        frame_id: received.frame.id.clone(),
+        lane: lane.as_str().to_owned(),
+        source: source.map(|(_, value)| value.clone()).unwrap_or_default(),
+        code: why.code.as_str().to_owned(),
+        detail: why.detail.clone(),
+        body: received.frame.body.to_vec(),
+        at: node.clock.now(),
+    }
+}
+
+/// Places parts of content.
+async fn place(
+    node: &Node,
+    assembly: &mut Assembly,
+    batch: &[Frame],
+) -> Result<Vec<Fate>, Again> {
+    let mut fates: Vec<Option<Fate>> = Vec::with_capacity(batch.len());
+    let mut parts = Vec::with_capacity(batch.len());
+    for received in batch {
+        match frame::decode::<ContentFrame>(&received.frame.body) {
+            Ok(part) => {
+                parts.push(part);
+                fates.push(None);
+            }
+            Err(e) => {
+                let why = Unbelieved::new(Code::FrameMalformed, e.to_string());
+                fates.push(Some(Fate::Aside(why)));
+            }
+        }
+    }
+    let mut placed = assembly.place(parts).await?.into_iter();
+    node.wakes.parts_arrived();
+    Ok(fates
+        .into_iter()
+        .map(|fate| {
+            fate.unwrap_or_else(|| match placed.next() {
+                Some(Err(why)) => Fate::Aside(why),
+                Some(Ok(_)) | None => Fate::Durable,
+            })
+        })
+        .collect())
+}
+
+/// Checks frames on all cores, and feeds their facts to the engine.
+async fn believe(node: &Node, lane: Lane, batch: &[Frame]) -> Result<Vec<Fate>, Again> {
+    let checker = node.checker();
+    let frames: Vec<_> = batch.iter().map(|r| r.frame.clone()).collect();
+    let checked = tokio::task::spawn_blocking(move || {
+        if frames.len() == 1 {
+            frames.iter().map(|f| checker.check(f)).collect::<Vec<_>>()
+        } else {
+            frames.par_iter().map(|f| checker.check(f)).collect::<Vec<_>>()
+        }
+    })
+    .await
+    .map_err(|e| Again::Engine(e.to_string()))?;
+    let mut fates = Vec::with_capacity(checked.len());
+    let mut work = Vec::new();
+    let mut claims = Vec::new();
+    let mut founds = Vec::new();
+    for (i, one) in checked.into_iter().enumerate() {
+        let mut fate = Fate::Durable;
+        match one {
+            Ok(Checked::Dispatch(found)) => founds.push((i, *found)),
+            Ok(Checked::Evidence(list)) => claims.push((i, list)),
+            Ok(Checked::Status(claim)) => {
+                work.push((i, Work::new(claim.delivery, claim.fact())));
+            }
+            Err(why) => fate = Fate::Aside(why),
+        }
+        fates.push(fate);
+    }
+    evidence_work(node, claims, &mut work).await?;
+    dispatch_work(node, lane, batch, founds, &mut work).await?;
+    feed(node, work, &mut fates).await?;
+    Ok(fates)
+}
+
+/// Compares claims with the messages that they are about.
+async fn evidence_work(
+    node: &Node,
+    claims: Vec<(usize, Vec<Claim>)>,
+    work: &mut Vec<(usize, Work)>,
+) -> Result<(), Again> {
+    if claims.is_empty() {
+        return Ok(());
+    }
+    let messages: Vec<MessageId> =
+        claims.iter().flat_map(|(_, list)| list.iter().map(|c| c.message)).collect();
+    let loaded = node.store.load(&[], &[], &messages).await?;
+    let content: HashMap<MessageId, UserContentInfo> = loaded
+        .envelopes
+        .iter()
+        .map(|(id, envelope)| (*id, UserContentInfo::of(&envelope.documents)))
+        .collect();
+    for (i, list) in claims {
+        let Some(delivery) = list.first().map(|c| c.delivery) else {
+            continue;
+        };
+        let facts = list
+            .into_iter()
+            .map(|claim| {
+                let mut received = claim.received;
+                received.fact.same_content = claim.delivery == delivery
+                    && content.get(&claim.message).is_some_and(|c| *c == claim.content);
+                received
+            })
+            .collect();
+        work.push((i, Work::new(delivery, Fact::Evidence(facts))));
+    }
+    Ok(())
+}
+
+/// Stores inline content under one flush; parks dispatches whose content is still on its way.
+async fn dispatch_work(
+    node: &Node,
+    lane: Lane,
+    batch: &[Frame],
+    founds: Vec<(usize, Found)>,
+    work: &mut Vec<(usize, Work)>,
+) -> Result<(), Again> {
+    let inline: Vec<_> =
+        founds.iter().flat_map(|(_, f)| f.inline.iter().cloned()).collect();
+    if !inline.is_empty() {
+        node.content.put_all(inline).await?;
+    }
+    for (i, mut found) in founds {
+        if found.apart.is_empty() || !found.arrived.findings.is_empty() {
+            work.push((i, found.into_work()));
+        } else if node.content_is_here(&found.apart).await? {
+            node.check_plaintexts(&mut found).await?;
+            work.push((i, found.into_work()));
+        } else if let Some(received) = batch.get(i) {
+            park(node, lane, received, &found).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Keeps a dispatch until its content has arrived: an effect row, so that its frame may be
+/// acknowledged and nothing behind it waits.
+async fn park(node: &Node, lane: Lane, received: &Frame, found: &Found) -> Result<(), Again> {
+    let now = node.clock.now();
+    let effect = NewEffect {
+        kind: EffectKind::Wake,
+        delivery: None,
+        to: None,
+        order_key: format!("parked/{}", found.delivery),
+        due: now,
+        payload: received.frame.body.to_vec(),
+    };
+    let change = Change {
+        cause: Cause(format!("parked/{}/{}", lane.as_str(), found.arrived.sealed.sha256)),
+        outcome: Vec::new(),
+        now,
+        message: None,
+        deliveries: Vec::new(),
+        evidence: Vec::new(),
+        effects: vec![effect],
+        events: Vec::new(),
+        keys: Vec::new(),
+        uses: Vec::new(),
+        settles: Vec::new(),
+        erases: Vec::new(),
+    };
+    node.store.commit(std::slice::from_ref(&change)).await?;
+    node.wakes.after(&change);
+    Ok(())
+}
+
+async fn feed(
+    node: &Node,
+    work: Vec<(usize, Work)>,
+    fates: &mut [Fate],
+) -> Result<(), Again> {
+    let (places, work): (Vec<usize>, Vec<_>) =
+        work.into_iter().map(|(i, w)| (i, (None, w))).unzip();
+    let answers = node.engine.feed(work).await;
+    for (place, answer) in places.into_iter().zip(answers) {
+        match answer {
+            Ok(()) => {}
+            Err(EngineError::Refused { refusal, .. }) => {
+                if let Some(fate) = fates.get_mut(place) {
+                    *fate = Fate::Aside(Unbelieved::new(refusal.code, refusal.detail));
+                }
+            }
+            Err(other) => return Err(Again::Engine(other.to_string())),
+        }
+    }
+    Ok(())
+}

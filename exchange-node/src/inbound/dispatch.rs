@@ -1,0 +1,257 @@
+//! Dispatches: seal, acceptance, manifest, ciphertexts and keys, all compared with each other
+//! before the core is asked.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use exchange_core::input::Finding;
+use exchange_store::rows::DeliveryKey;
+use schemas::digest::Digest;
+use schemas::dispatch::{ContentKeys, ContentRef, Dispatch};
+use schemas::event::Event;
+use schemas::evidence::UserContentInfo;
+use schemas::frame::DispatchFrame;
+use schemas::ids::{DeliveryId, NodeId};
+use schemas::problem::Code;
+use signing::digest::sha256;
+use signing::encrypt::{DocumentKey, open_all, unwrap};
+use signing::seal::Opened;
+
+use crate::engine::item::{Arrived, Fact, Received, SealedBytes, Work};
+use crate::inbound::Unbelieved;
+use crate::inbound::check::Checker;
+
+/// A dispatch with its content.
+#[derive(Debug)]
+pub struct Found {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// The facts.
+    pub arrived: Arrived,
+    /// Ciphertexts that travelled inside the frame.
+    pub inline: Vec<(Digest, Bytes)>,
+    /// Ciphertexts that travel by themselves.
+    pub apart: Vec<ContentRef>,
+    /// Keys of all documents, in the order of the dispatch; empty at a relay.
+    pub keys: Vec<DocumentKey>,
+}
+
+impl Found {
+    /// The work for the engine.
+    #[must_use]
+    pub fn into_work(self) -> Work {
+        Work::new(self.delivery, Fact::Dispatched(Box::new(self.arrived)))
+    }
+}
+
+impl Checker {
+    /// Opens a dispatch. Faults that the sender's node must hear of become findings; the rest is
+    /// set aside.
+    pub(super) fn dispatch(&self, frame: DispatchFrame) -> Result<Found, Unbelieved> {
+        let DispatchFrame { dispatch: p7m, inline } = frame;
+        let mut findings = Vec::new();
+        let (opened, by, bytes) = self.open_dispatch(p7m.0, &mut findings)?;
+        let dispatch: Dispatch = serde_json::from_slice(&opened.content)
+            .map_err(|e| Unbelieved::new(Code::FrameMalformed, format!("not a dispatch: {e}")))?;
+        if by.as_ref().is_some_and(|by| *by != dispatch.relay.from) {
+            let detail = format!("from {}, sealed by another node", dispatch.relay.from);
+            return Err(Unbelieved::new(Code::SealInvalid, detail));
+        }
+        let index = dispatch.relay.recipient_index;
+        let delivery = DeliveryId::derive(dispatch.envelope.message_id, index);
+        if delivery != dispatch.relay.delivery_id {
+            return Err(Unbelieved::new(Code::FrameMalformed, "the delivery id is not its own"));
+        }
+        if let Err(e) = dispatch.envelope.check() {
+            findings.push(finding(Code::EnvelopeInvalid, &e.to_string()));
+        }
+        self.check_time(&dispatch, &opened, &mut findings);
+        let acceptance = self.acceptance(&dispatch, &mut findings);
+        check_manifest(&dispatch, &mut findings);
+        let mine = dispatch.relay.to == self.node;
+        let keys =
+            if mine && findings.is_empty() { self.keys(&dispatch, &mut findings) } else { vec![] };
+        let inline = check_inline(&dispatch, inline, &keys, &mut findings);
+        let apart = if inline.is_empty() { dispatch.content.clone() } else { Vec::new() };
+        let wrapped = self.wrap_keys(&dispatch, delivery, &keys)?;
+        Ok(Found {
+            delivery,
+            arrived: Arrived {
+                recipient_index: index,
+                origin: dispatch.relay.from.clone(),
+                from: dispatch.relay.from,
+                hop: dispatch.relay.hop,
+                sealed: bytes,
+                acceptance,
+                findings,
+                keys: wrapped,
+                envelope: Arc::new(dispatch.envelope),
+            },
+            inline,
+            apart,
+            keys,
+        })
+    }
+
+    /// Opens the seal. A fault of a known node's certificate becomes a finding (B.2 RB05).
+    fn open_dispatch(
+        &self,
+        p7m: Vec<u8>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(Opened, Option<NodeId>, SealedBytes), Unbelieved> {
+        let fault = match self.open(p7m.clone()) {
+            Ok(sealed) => return Ok((sealed.opened, Some(sealed.by), sealed.bytes)),
+            Err(fault) => fault,
+        };
+        let opened = signing::seal::open(&p7m).map_err(|_| fault.clone())?;
+        let dispatch: Dispatch =
+            serde_json::from_slice(&opened.content).map_err(|_| fault.clone())?;
+        // No evidence for a stranger: it would tell an attacker what a node thinks.
+        if self.snapshot.directory.node(&dispatch.relay.from).is_none() {
+            return Err(fault);
+        }
+        let code = match fault.code {
+            Code::PeerUnknown => Code::SealInvalid,
+            code => code,
+        };
+        findings.push(finding(code, &fault.detail));
+        let sha256 = sha256(&p7m);
+        let bytes = SealedBytes { p7m: Arc::new(p7m), sha256, sealed_at: opened.signing_time };
+        Ok((opened, None, bytes))
+    }
+
+    fn check_time(&self, dispatch: &Dispatch, opened: &Opened, findings: &mut Vec<Finding>) {
+        let times = [
+            dispatch.relay.relay_time,
+            dispatch.envelope.submitted_at,
+            opened.signing_time,
+        ];
+        let ahead = times.into_iter().map(|t| t.since(self.now)).max().unwrap_or(0);
+        if ahead > self.max_skew {
+            let detail = format!("{ahead} ms ahead of the clock of {}", self.node);
+            findings.push(finding(Code::TimestampOutOfRange, &detail));
+        }
+    }
+
+    fn acceptance(
+        &self,
+        dispatch: &Dispatch,
+        findings: &mut Vec<Finding>,
+    ) -> Option<Received<exchange_core::input::EvidenceFact>> {
+        let claim = match self.evidence(dispatch.submission_acceptance.0.clone()) {
+            Ok(claim) => claim,
+            Err(e) => {
+                findings.push(finding(Code::SealInvalid, &format!("the acceptance: {e}")));
+                return None;
+            }
+        };
+        let fits = claim.received.fact.event == Event::SubmissionAcceptance
+            && claim.received.fact.issuer == dispatch.relay.from
+            && claim.message == dispatch.envelope.message_id
+            && claim.content == UserContentInfo::of(&dispatch.envelope.documents);
+        if !fits {
+            findings.push(finding(Code::EnvelopeInvalid, "the acceptance is about something else"));
+            return None;
+        }
+        let mut received = claim.received;
+        received.fact.same_content = true;
+        Some(received)
+    }
+
+    fn keys(&self, dispatch: &Dispatch, findings: &mut Vec<Finding>) -> Vec<DocumentKey> {
+        let keys = unwrap(&dispatch.keys.0, &self.encryption)
+            .ok()
+            .and_then(|json| serde_json::from_slice::<ContentKeys>(&json).ok())
+            .map(|keys| keys.keys)
+            .filter(|keys| keys.len() == dispatch.content.len());
+        let Some(keys) = keys else {
+            findings.push(finding(Code::DocumentCorrupted, "the content keys cannot be opened"));
+            return Vec::new();
+        };
+        let parsed: Option<Vec<_>> = keys.iter().map(|k| DocumentKey::from_slice(&k.0)).collect();
+        parsed.unwrap_or_else(|| {
+            findings.push(finding(Code::DocumentCorrupted, "a content key has not 256 bits"));
+            Vec::new()
+        })
+    }
+
+    fn wrap_keys(
+        &self,
+        dispatch: &Dispatch,
+        delivery: DeliveryId,
+        keys: &[DocumentKey],
+    ) -> Result<Vec<DeliveryKey>, Unbelieved> {
+        let pairs = dispatch.content.iter().zip(keys);
+        pairs
+            .map(|(content, key)| {
+                let wrapped_key = self
+                    .storage
+                    .wrap(key, content.document_id.0.as_bytes())
+                    .map_err(|e| Unbelieved::new(Code::Internal, e.to_string()))?;
+                Ok(DeliveryKey {
+                    delivery,
+                    document: content.document_id,
+                    cipher_sha256: content.cipher_sha256,
+                    cipher_size: content.cipher_size,
+                    wrapped_key,
+                })
+            })
+            .collect()
+    }
+}
+
+/// A finding whose details stay technical; the sentences of the code are for people.
+#[must_use]
+pub fn finding(code: Code, detail: &str) -> Finding {
+    Finding { code, detail: detail.to_owned(), detail_fr: detail.to_owned() }
+}
+
+/// The content that travels must be what the manifest has for this recipient.
+fn check_manifest(dispatch: &Dispatch, findings: &mut Vec<Finding>) {
+    let index = dispatch.relay.recipient_index;
+    let wanted = dispatch.envelope.documents.iter().filter(|d| d.is_for(index));
+    let same = wanted.clone().count() == dispatch.content.len()
+        && wanted.zip(&dispatch.content).all(|(document, content)| {
+            document.id == content.document_id
+                && document.cipher_sha256 == content.cipher_sha256
+                && signing::encrypt::ciphertext_len(document.size) == content.cipher_size
+        });
+    if !same {
+        findings.push(finding(Code::EnvelopeInvalid, "content and manifest differ"));
+    }
+}
+
+/// Compares inline ciphertexts with their digests and, where the keys are ours, the plaintexts
+/// with theirs.
+fn check_inline(
+    dispatch: &Dispatch,
+    inline: Vec<schemas::bytes::Octets>,
+    keys: &[DocumentKey],
+    findings: &mut Vec<Finding>,
+) -> Vec<(Digest, Bytes)> {
+    if inline.is_empty() {
+        return Vec::new();
+    }
+    if inline.len() != dispatch.content.len() {
+        findings.push(finding(Code::DocumentCorrupted, "a ciphertext is missing"));
+        return Vec::new();
+    }
+    let index = dispatch.relay.recipient_index;
+    let documents = dispatch.envelope.documents.iter().filter(|d| d.is_for(index));
+    let mut out = Vec::with_capacity(inline.len());
+    for (i, ((cipher, content), document)) in
+        inline.into_iter().zip(&dispatch.content).zip(documents).enumerate()
+    {
+        let intact = sha256(&cipher.0) == content.cipher_sha256;
+        let plain = keys.get(i).is_none_or(|key| {
+            open_all(key, &cipher.0).is_ok_and(|plain| sha256(&plain) == document.sha256)
+        });
+        if intact && plain {
+            out.push((content.cipher_sha256, Bytes::from(cipher.0)));
+        } else {
+            let detail = format!("document {} does not match its digest", document.id);
+            findings.push(finding(Code::DocumentCorrupted, &detail));
+        }
+    }
+    out
+}

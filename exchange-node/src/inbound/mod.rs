@@ -1,0 +1,35 @@
+//! Frames from the backbone become facts. Nothing is believed before its seal verifies against
+//! the directory.
+//!
+//! - [`check`]: one frame, on any core: decode, open seals, compare with the directory;
+//! - [`dispatch`], [`evidence`], [`status`]: the three kinds of sealed objects;
+//! - [`assembly`]: content that travels in parts;
+//! - [`consumer`]: the loops per lane. A frame is acknowledged after its facts are durable, or
+//!   after its bytes were set aside with a reason.
+
+pub mod assembly;
+pub mod check;
+pub mod consumer;
+pub mod dispatch;
+pub mod evidence;
+pub mod status;
+
+use schemas::problem::Code;
+
+/// Why a frame is set aside.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {detail}")]
+pub struct Unbelieved {
+    /// Stable code.
+    pub code: Code,
+    /// In words, for operators.
+    pub detail: String,
+}
+
+impl Unbelieved {
+    /// A reason.
+    #[must_use]
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+}

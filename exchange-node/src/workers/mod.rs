@@ -1,0 +1,6 @@
+//! Those who carry out effects: [`publish`] on the backbone, [`wake`] back into the engine, and
+//! [`timers`] when something is due. Each works under a lease, and repeats are harmless.
+
+pub mod publish;
+pub mod timers;
+pub mod wake;
