@@ -55,7 +55,8 @@ fn represent(row: &EvidenceRow, accept: &str) -> ApiResult<Response> {
     } else if wants("application/xml") || wants("text/xml") {
         let evidence: Evidence =
             serde_json::from_slice(&content(row)?).map_err(|e| broken(&e.to_string()))?;
-        ("application/xml", schemas::xml::to_xml(&evidence).into_bytes())
+        let xml = evidence.to_xml().map_err(|e| broken(&e.to_string()))?;
+        ("application/xml", xml.into_bytes())
     } else if wants(P7M) || wants("*/*") || wants("application/*") {
         (P7M, row.evidence.p7m.clone())
     } else {

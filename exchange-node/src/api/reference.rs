@@ -4,6 +4,8 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use exchange_core::route::{Member, Search};
 use schemas::api::{DirectoryParty, Page, PartyView};
 use schemas::catalogue::Process;
@@ -15,7 +17,6 @@ use serde::Deserialize;
 use crate::access::Caller;
 use crate::api::App;
 use crate::api::error::{ApiError, ApiResult};
-use crate::api::messages::{cursor, next};
 
 /// What to look for.
 #[derive(Debug, Deserialize)]
@@ -47,19 +48,26 @@ pub async fn parties(
     Query(look): Query<Look>,
 ) -> ApiResult<Json<Page<DirectoryParty>>> {
     let limit = look.limit.unwrap_or(50).clamp(1, 200);
-    let after = usize::try_from(cursor(look.after.as_deref())?).unwrap_or(0);
+    let after = look.after.as_deref().map(place).transpose()?;
     let snapshot = app.node.directory.current();
     let search = Search {
         q: look.q.as_deref(),
         cog: look.cog.as_ref(),
         process: look.process.as_ref(),
-        after,
+        after: after.as_ref(),
         limit,
     };
     let found = snapshot.directory.search(&search);
-    let end = i64::try_from(after + found.len()).unwrap_or(i64::MAX);
-    let next = (found.len() >= limit).then(|| next(end));
+    let last = found.last().filter(|_| found.len() >= limit);
+    let next = last.map(|m| URL_SAFE_NO_PAD.encode(m.entry.party.key()));
     Ok(Json(Page { items: found.iter().map(view).collect(), next }))
+}
+
+/// Reads an opaque cursor: the last party of the page before.
+fn place(after: &str) -> ApiResult<Party> {
+    let key = URL_SAFE_NO_PAD.decode(after).ok().and_then(|b| String::from_utf8(b).ok());
+    let party = key.and_then(|key| key.parse().ok());
+    party.ok_or_else(|| ApiError::invalid("after is not a cursor"))
 }
 
 /// `GET /v1/directory/parties/{scheme}/{id}`
