@@ -78,6 +78,7 @@ impl Node {
         let content = exchange_store::content::FsContent::open(&config.content.dir)
             .await
             .context("the content store")?;
+        let content: Arc<dyn Content> = Arc::new(content);
         let backbone = broker_adapter::open(&config.backbone.url, options(&config))
             .await
             .context("the backbone")?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use broker_adapter::{Lane, Receipt, Received as Frame, Subscription};
 use exchange_store::content::ContentError;
 use exchange_store::rows::{Cause, Change, EffectKind, NewEffect, SetAside};
-use exchange_store::{Store, StoreError};
+use exchange_store::StoreError;
 use rayon::prelude::*;
 use schemas::evidence::UserContentInfo;
 use schemas::frame::{self, ContentFrame};

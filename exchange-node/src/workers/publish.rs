@@ -122,6 +122,7 @@ fn sort(claim: &Claimed, publication: &Publication, outcome: Outcome, now: Times
             id: claim.id,
             error: "larger than a frame may be".to_owned(),
         }),
+        Outcome::Invalid(error) => Sorted::Settled(Settlement::Dead { id: claim.id, error }),
         Outcome::Unknown(error) => Sorted::Settled(retry(claim, now, error)),
     }
 }
