@@ -26,6 +26,7 @@ pub mod node;
 pub mod plaintext;
 pub mod proof;
 pub mod report;
+pub mod secret;
 pub mod upload;
 pub mod wakes;
 pub mod words;

@@ -13,6 +13,8 @@ oids! {
     DATA = "1.2.840.113549.1.7.1";
     /// id-signedData.
     SIGNED_DATA = "1.2.840.113549.1.7.2";
+    /// id-ct-TSTInfo, RFC 3161 §2.4.2.
+    TST_INFO = "1.2.840.113549.1.9.16.1.4";
     /// id-ct-authEnvelopedData, RFC 5083.
     AUTH_ENVELOPED_DATA = "1.2.840.113549.1.9.16.1.23";
 

@@ -9,15 +9,28 @@
 //! - [`evidence`]: drafts of evidence, sealed by the engine.
 //! - [`effect`]: what the engine has to do after the commit.
 //! - [`refusal`]: why something may not happen.
-//! - [`route`]: the directory in memory; [`policy`]: the rules of this node.
+//! - [`fold`]: the state that evidence says; [`timers`]: what is due in which state.
+//! - [`route`]: the directory in memory; [`rules`]: the démarches; [`policy`]: this node.
+//! - [`deadline`], [`working_days`]: spans in French legal time.
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::expect_used)
 )]
 
+pub mod deadline;
+pub mod decide;
 pub mod effect;
 pub mod evidence;
+#[cfg(any(test, feature = "sim"))]
+pub mod fixture;
+pub mod fold;
 pub mod input;
 pub mod policy;
 pub mod refusal;
+pub mod route;
+pub mod rules;
 pub mod state;
+mod step;
+pub mod submit;
+pub mod timers;
+pub mod working_days;

@@ -5,7 +5,8 @@ use schemas::time::{HOUR, MINUTE};
 /// Limits and spans, in milliseconds where nothing else is said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Most attempts to publish.
+    /// Attempts to publish that double their wait up to `relay_interval`. After them, one attempt
+    /// in four intervals until the démarche's time to send has passed.
     pub relay_attempts: u32,
     /// Longest wait between two attempts.
     pub relay_interval: i64,

@@ -13,8 +13,22 @@
     allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::expect_used)
 )]
 
+mod access;
+mod anchor;
+mod commit;
+mod commit_rows;
 pub mod content;
+mod db;
+mod inbox;
+mod migrate;
+mod open;
+mod read;
 pub mod rows;
+mod sql;
+mod store;
+mod text;
+mod upkeep;
+mod work;
 
 use std::fmt::Debug;
 
@@ -22,6 +36,7 @@ use async_trait::async_trait;
 use schemas::ids::{DeliveryId, DocumentId, EvidenceId, MessageId};
 use schemas::time::Timestamp;
 
+pub use crate::open::{create_database, open};
 use crate::rows::{
     Anchor, AnchoredPath, Cause, Change, Claimed, ClientRow, Committed, Counts, DeliveryKey,
     DeliveryQuery, DeliveryRow, EffectKind, EventRow, EvidenceRow, InboxQuery, Loaded,
@@ -120,8 +135,7 @@ pub trait Store: Send + Sync + Debug {
     /// until their visibility time.
     async fn inbox(&self, query: &InboxQuery) -> Result<Vec<DeliveryRow>, StoreError>;
 
-    /// Sealed objects of a message that this node holds (all kinds), in the order in which it
-    /// got to know them.
+    /// Evidence of a message that this node holds, in the order in which it got to know it.
     async fn evidence_of(&self, message: MessageId) -> Result<Vec<EvidenceRow>, StoreError>;
 
     /// One evidence.

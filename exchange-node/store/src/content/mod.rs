@@ -3,13 +3,27 @@
 //!
 //! Small ciphertexts are appended to pack files, many under one flush; large ones are files of
 //! their own. Erasing content is deleting its wrapped keys and, later, its bytes.
+//!
+//! - [`FsContent`]: on a file system, shared by the replicas of a node if need be. Its parts:
+//!   `record` (the bytes of a pack), `index` (where each digest lies), `scan` (finding that out at
+//!   start), `packer` (the thread that appends), `large` (files and streams).
+
+mod fs;
+mod index;
+mod large;
+mod packer;
+mod record;
+mod scan;
 
 use std::fmt::Debug;
+use std::io;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use schemas::digest::Digest;
+
+pub use self::fs::FsContent;
 
 /// What can go wrong with content.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +40,17 @@ pub enum ContentError {
     /// Anything else that the file system says.
     #[error("content storage: {0}")]
     Io(String),
+}
+
+impl From<io::Error> for ContentError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::Full(error.to_string())
+            }
+            _ => Self::Io(error.to_string()),
+        }
+    }
 }
 
 /// A stream of ciphertext buffers, at most 64 KiB each.

@@ -1,0 +1,1 @@
+select id, at, token from anchors where id = any ($1::bigint[])

@@ -1,0 +1,1 @@
+delete from causes where cause = any ($1::text[])

@@ -1,0 +1,1 @@
+select cause, outcome from causes where cause = any ($1::text[])

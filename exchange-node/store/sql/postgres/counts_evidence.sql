@@ -1,0 +1,1 @@
+select (select count(*) from evidence), (select count(*) from unanchored)

@@ -1,0 +1,1 @@
+select envelope from messages where id = any ($1::uuid[])

@@ -1,0 +1,1 @@
+delete from garbage where offered

@@ -1,0 +1,1 @@
+select cipher_sha256 from garbage order by cipher_sha256

@@ -1,0 +1,1 @@
+update garbage set offered = true

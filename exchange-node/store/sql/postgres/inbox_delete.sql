@@ -1,0 +1,1 @@
+delete from inbox where delivery = any ($1::uuid[])

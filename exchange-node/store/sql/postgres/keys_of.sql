@@ -1,0 +1,4 @@
+select delivery, document, cipher_sha256, cipher_size, wrapped_key
+from delivery_keys
+where delivery = $1
+order by document

@@ -1,0 +1,1 @@
+select at from probe where id = 1

@@ -1,0 +1,1 @@
+delete from upload_uses where message = any ($1::uuid[]) returning document

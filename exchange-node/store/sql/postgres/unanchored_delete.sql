@@ -1,0 +1,1 @@
+delete from unanchored where seq = any ($1::bigint[])

@@ -1,0 +1,1 @@
+update uploads set expires = null where id = any ($1::uuid[]) and expires is not null

@@ -1,0 +1,1 @@
+select role, phase, count(*) from deliveries group by role, phase order by role, phase

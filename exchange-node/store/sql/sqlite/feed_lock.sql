@@ -1,0 +1,2 @@
+-- The writer's transaction is exclusive: positions appear in order.
+select 1

@@ -1,0 +1,1 @@
+delete from inbox where delivery in (select unhex(j.value->>0) from json_each($1) as j)

@@ -1,0 +1,1 @@
+delete from uploads where expires <= $1 returning cipher_sha256

@@ -1,0 +1,1 @@
+delete from unanchored where seq in (select j.value->>0 from json_each($1) as j)

@@ -1,0 +1,1 @@
+select stored_at from unanchored order by seq limit 1

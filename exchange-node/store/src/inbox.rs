@@ -1,0 +1,88 @@
+//! The inbox of members: deliveries that wait to be accepted or fetched.
+
+use exchange_core::state::Phase;
+use uuid::Uuid;
+
+use crate::StoreError;
+use crate::db::{Args, Db, Tx};
+use crate::read::{self, DeliveryRaw};
+use crate::rows::{DeliveryRow, DeliveryWrite, InboxQuery};
+use crate::sql;
+
+/// Whether a delivery in this phase waits for its recipient.
+const fn waits(phase: Phase) -> bool {
+    matches!(phase, Phase::AwaitingAcceptance | Phase::Consigned)
+}
+
+/// Follows written deliveries: they enter the inbox when they begin to wait for a member of this
+/// node, and leave it when they stop. Positions are drawn on entry, so that a cursor never passes
+/// an item that becomes available later.
+pub(crate) async fn follow<'a>(
+    tx: &mut Tx,
+    writes: impl Iterator<Item = &'a DeliveryWrite>,
+) -> Result<(), StoreError> {
+    let of_members = writes.filter_map(|w| w.recipient_member.as_deref().map(|m| (m, &w.delivery)));
+    let (enter, leave): (Vec<_>, Vec<_>) = of_members.partition(|(_, d)| waits(d.phase));
+    if !enter.is_empty() {
+        let args = Args::new()
+            .ids(enter.iter().map(|(_, d)| d.id.0))
+            .texts(enter.iter().map(|(member, _)| *member))
+            .texts(enter.iter().map(|(_, d)| d.phase.name()));
+        tx.execute(sql::INBOX_INSERT, args).await?;
+    }
+    if !leave.is_empty() {
+        let args = Args::new().ids(leave.iter().map(|(_, d)| d.id.0));
+        tx.execute(sql::INBOX_DELETE, args).await?;
+    }
+    Ok(())
+}
+
+/// Items of a member; positions of this list are positions in the inbox.
+pub(crate) async fn list(db: &Db, query: &InboxQuery) -> Result<Vec<DeliveryRow>, StoreError> {
+    let raw: Vec<DeliveryRaw> = match (query.id, query.claim) {
+        (Some(id), _) => {
+            let args = Args::new().id(id.0).text(query.member.as_str());
+            db.fetch(sql::INBOX_ONE, args).await?
+        }
+        (None, None) => {
+            let args = Args::new()
+                .text(query.member.as_str())
+                .int(query.after)
+                .int(i64::from(query.limit));
+            db.fetch(sql::INBOX_LIST, args).await?
+        }
+        (None, Some(visibility)) => claim(db, query, visibility).await?,
+    };
+    read::delivery_rows(db, raw).await
+}
+
+async fn claim(
+    db: &Db,
+    query: &InboxQuery,
+    visibility: i64,
+) -> Result<Vec<DeliveryRaw>, StoreError> {
+    let mut tx = db.begin().await?;
+    let args = Args::new()
+        .text(query.member.as_str())
+        .int(query.after)
+        .int(i64::from(query.limit))
+        .int(query.now.millis());
+    let seqs: Vec<(i64,)> = tx.fetch(sql::INBOX_CLAIM, args).await?;
+    if seqs.is_empty() {
+        tx.rollback().await?;
+        return Ok(Vec::new());
+    }
+    let seqs = || seqs.iter().map(|(seq,)| *seq);
+    let until = query.now.plus(visibility).millis();
+    tx.execute(sql::INBOX_HIDE, Args::new().ints(seqs()).int(until)).await?;
+    let rows = tx.fetch(sql::INBOX_ROWS, Args::new().ints(seqs())).await?;
+    tx.commit().await?;
+    Ok(rows)
+}
+
+/// Ids of deliveries whose next due time has come.
+pub(crate) async fn due(db: &Db, now: i64, limit: u32) -> Result<Vec<Uuid>, StoreError> {
+    let args = Args::new().int(now).int(i64::from(limit));
+    let rows: Vec<(Uuid,)> = db.fetch(sql::DELIVERIES_DUE, args).await?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}

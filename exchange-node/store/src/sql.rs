@@ -1,0 +1,115 @@
+//! Every statement of the archive, by name: one text for each dialect, the same parameters.
+//!
+//! Statements that write many rows take them column by column; see [`crate::db::Args`] for how a
+//! dialect receives them.
+
+/// A statement in both dialects.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sql {
+    /// File name without its ending.
+    #[cfg_attr(not(test), allow(dead_code, reason = "names the file when a statement fails"))]
+    pub(crate) name: &'static str,
+    /// For SQLite.
+    pub(crate) sqlite: &'static str,
+    /// For PostgreSQL.
+    pub(crate) postgres: &'static str,
+}
+
+macro_rules! statements {
+    ($($constant:ident = $file:literal;)*) => {
+        $(pub(crate) const $constant: Sql = Sql {
+            name: $file,
+            sqlite: include_str!(concat!("../sql/sqlite/", $file, ".sql")),
+            postgres: include_str!(concat!("../sql/postgres/", $file, ".sql")),
+        };)*
+
+        /// All of them, for the test that prepares each on both databases.
+        #[cfg(test)]
+        pub(crate) const ALL: &[Sql] = &[$($constant),*];
+    };
+}
+
+statements! {
+    ANCHOR_ID = "anchor_id";
+    ANCHOR_INSERT = "anchor_insert";
+    ANCHOR_TOKENS = "anchor_tokens";
+    ANCHORED_INSERT = "anchored_insert";
+    ANCHORED_PATHS = "anchored_paths";
+    CAUSE_DELETE = "cause_delete";
+    CAUSE_INSERT = "cause_insert";
+    CAUSE_OUTCOMES = "cause_outcomes";
+    CLIENT_ONE = "client_one";
+    CLIENT_PUT = "client_put";
+    CLIENTS_ALL = "clients_all";
+    COUNTS_DELIVERIES = "counts_deliveries";
+    COUNTS_EVIDENCE = "counts_evidence";
+    COUNTS_OLDEST = "counts_oldest";
+    COUNTS_QUEUE = "counts_queue";
+    DELIVERIES_ALL = "deliveries_all";
+    DELIVERIES_BY_ID = "deliveries_by_id";
+    DELIVERIES_DUE = "deliveries_due";
+    DELIVERIES_OF = "deliveries_of";
+    DELIVERY_INSERT = "delivery_insert";
+    DELIVERY_LOCK = "delivery_lock";
+    DELIVERY_UPDATE = "delivery_update";
+    ENVELOPES = "envelopes";
+    ERASE_KEYS = "erase_keys";
+    ERASE_MARK = "erase_mark";
+    ERASED_INSERT = "erased_insert";
+    EVENT_INSERT = "event_insert";
+    EVENTS_AFTER = "events_after";
+    EVIDENCE_AFTER = "evidence_after";
+    EVIDENCE_INSERT = "evidence_insert";
+    EVIDENCE_MERGE = "evidence_merge";
+    EVIDENCE_OF = "evidence_of";
+    EVIDENCE_ONE = "evidence_one";
+    FEED_LOCK = "feed_lock";
+    GARBAGE_FORGET = "garbage_forget";
+    GARBAGE_INSERT = "garbage_insert";
+    GARBAGE_LIST = "garbage_list";
+    GARBAGE_NEEDED = "garbage_needed";
+    GARBAGE_OFFER = "garbage_offer";
+    INBOX_CLAIM = "inbox_claim";
+    INBOX_DELETE = "inbox_delete";
+    INBOX_HIDE = "inbox_hide";
+    INBOX_INSERT = "inbox_insert";
+    INBOX_LIST = "inbox_list";
+    INBOX_ONE = "inbox_one";
+    INBOX_ROWS = "inbox_rows";
+    KEY_INSERT = "key_insert";
+    KEYS_OF = "keys_of";
+    MESSAGE_INSERT = "message_insert";
+    MESSAGE_ONE = "message_one";
+    MESSAGES_ALL = "messages_all";
+    MESSAGES_OF_MEMBER = "messages_of_member";
+    PROBE_READ = "probe_read";
+    PROBE_WRITE = "probe_write";
+    QUEUE_CLAIM = "queue_claim";
+    QUEUE_DEAD = "queue_dead";
+    QUEUE_DONE = "queue_done";
+    QUEUE_HEADLESS = "queue_headless";
+    QUEUE_INSERT = "queue_insert";
+    QUEUE_LEASE = "queue_lease";
+    QUEUE_LIST = "queue_list";
+    QUEUE_LIST_TO = "queue_list_to";
+    QUEUE_PROMOTE = "queue_promote";
+    QUEUE_REDRIVE = "queue_redrive";
+    QUEUE_RETRY = "queue_retry";
+    SET_ASIDE_INSERT = "set_aside_insert";
+    SWEEP_CAUSES = "sweep_causes";
+    SWEEP_ERASED = "sweep_erased";
+    SWEEP_TOKENS = "sweep_tokens";
+    SWEEP_UPLOADS = "sweep_uploads";
+    SWEEP_USED = "sweep_used";
+    SWEEP_USES = "sweep_uses";
+    TOKEN_ONE = "token_one";
+    TOKEN_PUT = "token_put";
+    UNANCHORED_DELETE = "unanchored_delete";
+    UNANCHORED_INSERT = "unanchored_insert";
+    UNANCHORED_LIST = "unanchored_list";
+    UNANCHORED_OLDEST = "unanchored_oldest";
+    UPLOAD_KEEP = "upload_keep";
+    UPLOAD_PUT = "upload_put";
+    UPLOAD_USE_INSERT = "upload_use_insert";
+    UPLOADS_BY_ID = "uploads_by_id";
+}

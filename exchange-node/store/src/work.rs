@@ -1,0 +1,253 @@
+//! The queue of effects: claims under leases, strict order per key, dead letters.
+//!
+//! Of the waiting rows of one (kind, order key) exactly one is the *head*, and only heads are
+//! claimed: an index over heads makes a claim cost the same whether ten or a million rows wait.
+//! A row that is done or dead hands the head on to the oldest row that is left. Whoever inserts,
+//! hands on or redrives holds the feed lock, so that no two of them judge by each other's past.
+
+use std::collections::HashSet;
+
+use aws_lc_rs::digest::{SHA256, digest as hash};
+use schemas::ids::{DeliveryId, NodeId};
+use schemas::time::Timestamp;
+use uuid::Uuid;
+
+use crate::StoreError;
+use crate::db::{Args, Db, Tx};
+use crate::rows::{
+    Change, Claimed, EffectKind, NewEffect, QueueQuery, QueueRow, SetAside, Settlement,
+};
+use crate::sql;
+use crate::text::{parsed, time, unsigned};
+
+/// The name of a kind in the store.
+pub(crate) const fn kind_name(kind: EffectKind) -> &'static str {
+    match kind {
+        EffectKind::Publish => "publish",
+        EffectKind::Wake => "wake",
+    }
+}
+
+/// Inserts the effects of changes, in their order. The feed lock is held.
+pub(crate) async fn insert(tx: &mut Tx, changes: &[&Change]) -> Result<(), StoreError> {
+    let rows: Vec<(&NewEffect, i64)> =
+        changes.iter().flat_map(|c| c.effects.iter().map(|e| (e, c.now.millis()))).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut keys = HashSet::with_capacity(rows.len());
+    let firsts: Vec<i64> = rows
+        .iter()
+        .map(|(e, _)| i64::from(keys.insert((kind_name(e.kind), e.order_key.as_str()))))
+        .collect();
+    let new = || rows.iter().map(|(effect, _)| *effect);
+    let args = Args::new()
+        .texts(new().map(|e| kind_name(e.kind)))
+        .ints(firsts)
+        .texts(new().map(|e| e.order_key.as_str()))
+        .ints(new().map(|e| e.due.millis()))
+        .ints(rows.iter().map(|(_, now)| *now))
+        .ids(new().map(|e| e.delivery.map(|d| d.0)))
+        .texts(new().map(|e| e.to.as_ref().map(NodeId::as_str)))
+        .blobs(new().map(|e| e.payload.as_slice()));
+    tx.execute(sql::QUEUE_INSERT, args).await.map(drop)
+}
+
+/// Kind, order key, and whether the row was the head of its key.
+type Gone = (String, String, i64);
+
+/// Removes rows that were carried out. The feed lock is held.
+pub(crate) async fn done(tx: &mut Tx, ids: Vec<i64>) -> Result<(), StoreError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let gone: Vec<Gone> = tx.fetch(sql::QUEUE_DONE, Args::new().ints(ids)).await?;
+    promote(tx, gone.into_iter().filter(|(.., head)| *head != 0).map(|(k, o, _)| (k, o))).await
+}
+
+/// Hands the head on. A row without order was its own head.
+async fn promote(
+    tx: &mut Tx,
+    keys: impl Iterator<Item = (String, String)>,
+) -> Result<(), StoreError> {
+    let keys: HashSet<(String, String)> = keys.filter(|(_, order)| !order.is_empty()).collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let args = Args::new()
+        .texts(keys.iter().map(|(kind, _)| kind.as_str()))
+        .texts(keys.iter().map(|(_, order)| order.as_str()));
+    tx.execute(sql::QUEUE_PROMOTE, args).await.map(drop)
+}
+
+/// A row as it is claimed.
+#[derive(sqlx::FromRow)]
+struct Waiting {
+    id: i64,
+    attempts: i64,
+    delivery: Option<Uuid>,
+    peer: Option<String>,
+    order_key: String,
+    due: i64,
+    payload: Vec<u8>,
+}
+
+/// Claims heads that are due, oldest first.
+pub(crate) async fn claim(
+    db: &Db,
+    kind: EffectKind,
+    now: Timestamp,
+    lease_ms: i64,
+    limit: u32,
+) -> Result<Vec<Claimed>, StoreError> {
+    let mut tx = db.begin().await?;
+    let args = Args::new().text(kind_name(kind)).int(now.millis()).int(i64::from(limit));
+    let rows: Vec<Waiting> = tx.fetch(sql::QUEUE_CLAIM, args).await?;
+    if rows.is_empty() {
+        tx.rollback().await?;
+        return Ok(Vec::new());
+    }
+    let args = Args::new().ints(rows.iter().map(|r| r.id)).int(now.plus(lease_ms).millis());
+    tx.execute(sql::QUEUE_LEASE, args).await?;
+    tx.commit().await?;
+    rows.into_iter().map(|row| claimed(kind, row)).collect()
+}
+
+fn claimed(kind: EffectKind, row: Waiting) -> Result<Claimed, StoreError> {
+    let to = row.peer.as_deref().map(|peer| parsed("peer of an effect", peer)).transpose()?;
+    Ok(Claimed {
+        id: row.id,
+        attempts: u32::try_from(row.attempts).unwrap_or(u32::MAX),
+        effect: NewEffect {
+            kind,
+            delivery: row.delivery.map(DeliveryId),
+            to,
+            order_key: row.order_key,
+            due: time(row.due),
+            payload: row.payload,
+        },
+    })
+}
+
+/// Settles claimed rows; those that are gone are passed over.
+pub(crate) async fn settle(db: &Db, batch: &[Settlement]) -> Result<(), StoreError> {
+    let mut ids = Vec::new();
+    let mut retries = Vec::new();
+    let mut deaths = Vec::new();
+    for settlement in batch {
+        match settlement {
+            Settlement::Done(id) => ids.push(*id),
+            Settlement::Retry { id, due, error } => {
+                retries.push((*id, due.millis(), error.as_str()));
+            }
+            Settlement::Dead { id, error } => deaths.push((*id, error.as_str())),
+        }
+    }
+    if batch.is_empty() {
+        return Ok(());
+    }
+    let mut tx = db.begin().await?;
+    tx.execute(sql::FEED_LOCK, Args::new()).await?;
+    done(&mut tx, ids).await?;
+    if !retries.is_empty() {
+        let args = Args::new()
+            .ints(retries.iter().map(|(id, ..)| *id))
+            .ints(retries.iter().map(|(_, due, _)| *due))
+            .texts(retries.iter().map(|(.., error)| *error));
+        tx.execute(sql::QUEUE_RETRY, args).await?;
+    }
+    if !deaths.is_empty() {
+        let args = Args::new()
+            .ints(deaths.iter().map(|(id, _)| *id))
+            .texts(deaths.iter().map(|(_, error)| *error));
+        let gone: Vec<Gone> = tx.fetch(sql::QUEUE_DEAD, args).await?;
+        let keys = gone.into_iter().filter(|(.., head)| *head != 0).map(|(k, o, _)| (k, o));
+        promote(&mut tx, keys).await?;
+    }
+    tx.commit().await
+}
+
+/// Puts dead rows back to work, behind the head of their key.
+pub(crate) async fn redrive(db: &Db, ids: &[i64], now: Timestamp) -> Result<u64, StoreError> {
+    let mut tx = db.begin().await?;
+    tx.execute(sql::FEED_LOCK, Args::new()).await?;
+    let args = Args::new().ints(ids.iter().copied()).int(now.millis());
+    let rows: Vec<(String, String)> = tx.fetch(sql::QUEUE_REDRIVE, args).await?;
+    let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+    let keys: HashSet<(String, String)> = rows.into_iter().collect();
+    let args = Args::new()
+        .texts(keys.iter().map(|(kind, _)| kind.as_str()))
+        .texts(keys.iter().map(|(_, order)| order.as_str()));
+    let headless: Vec<(String, String)> = tx.fetch(sql::QUEUE_HEADLESS, args).await?;
+    promote(&mut tx, headless.into_iter()).await?;
+    tx.commit().await?;
+    Ok(count)
+}
+
+/// Keeps frames that were not believed, each once.
+pub(crate) async fn set_aside(db: &Db, rows: &[SetAside]) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<String> = rows.iter().map(frame_key).collect();
+    let errors: Vec<String> = rows.iter().map(|r| format!("{}: {}", r.code, r.detail)).collect();
+    let mut tx = db.begin().await?;
+    tx.execute(sql::FEED_LOCK, Args::new()).await?;
+    let args = Args::new()
+        .texts(rows.iter().map(|r| r.lane.as_str()))
+        .texts(keys.iter().map(String::as_str))
+        .ints(rows.iter().map(|r| r.at.millis()))
+        .texts(rows.iter().map(|r| r.source.as_str()))
+        .texts(errors.iter().map(String::as_str))
+        .blobs(rows.iter().map(|r| r.body.as_slice()));
+    tx.execute(sql::SET_ASIDE_INSERT, args).await?;
+    tx.commit().await
+}
+
+/// A frame that comes again with the same body is the same; one with another body is another.
+fn frame_key(row: &SetAside) -> String {
+    let body = hash(&SHA256, &row.body);
+    // Names are attacker-chosen: hashed as well, each with its length, so that none can imitate
+    // another or carry a NUL, which PostgreSQL refuses in a text.
+    let names = format!("{}:{}{}:{}", row.lane.len(), row.lane, row.source.len(), row.source);
+    let names = hash(&SHA256, format!("{names}{}", row.frame_id).as_bytes());
+    format!("{}-{}", hex::encode(names), hex::encode(body))
+}
+
+/// A row of the operator's list.
+#[derive(sqlx::FromRow)]
+struct Listed {
+    id: i64,
+    state: String,
+    peer: Option<String>,
+    delivery: Option<Uuid>,
+    attempts: i64,
+    error: Option<String>,
+    since: i64,
+    due: Option<i64>,
+    size: i64,
+}
+
+/// Everything that waits, for a worker or an operator, oldest first.
+pub(crate) async fn list(db: &Db, query: &QueueQuery) -> Result<Vec<QueueRow>, StoreError> {
+    let args = Args::new().int(query.after).int(i64::from(query.limit));
+    let rows: Vec<Listed> = match &query.to {
+        Some(to) => db.fetch(sql::QUEUE_LIST_TO, args.text(to.as_str())).await?,
+        None => db.fetch(sql::QUEUE_LIST, args).await?,
+    };
+    Ok(rows.into_iter().map(listed).collect())
+}
+
+fn listed(row: Listed) -> QueueRow {
+    QueueRow {
+        id: row.id,
+        state: row.state,
+        peer: row.peer.unwrap_or_default(),
+        delivery: row.delivery.map(DeliveryId),
+        attempts: u32::try_from(row.attempts).unwrap_or(u32::MAX),
+        error: row.error,
+        since: time(row.since),
+        due: row.due.map(time),
+        size: unsigned(row.size),
+    }
+}

@@ -1,0 +1,129 @@
+//! Asks time-stamp authorities over HTTP (RFC 3161 §3.4), one after another.
+
+use std::time::Duration;
+
+use aws_lc_rs::rand;
+use const_oid::ObjectIdentifier;
+use schemas::digest::Digest;
+use schemas::time::{MINUTE, Timestamp};
+
+use super::request::MOST_OCTETS;
+use super::{Request, Token, Trust, TspError};
+use crate::algorithm::Hash;
+use crate::path::Revocation;
+use crate::trust::Anchors;
+
+/// An authority that takes longer is passed over.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How far an authority's clock may be from ours, transport included.
+const SKEW: i64 = MINUTE;
+
+/// A list of authorities. Cheap to clone, keeps its connections.
+#[derive(Clone, Debug)]
+pub struct TsaClient {
+    urls: Vec<String>,
+    http: reqwest::Client,
+    policy: Option<ObjectIdentifier>,
+    anchors: Option<Anchors>,
+}
+
+/// No authority gave a token: what each of them did.
+#[derive(Debug, thiserror::Error)]
+#[error("no time-stamp authority gave a token: {}", failures.iter().map(|(url, why)| format!("{url}: {why}")).collect::<Vec<_>>().join("; "))]
+pub struct NoToken {
+    /// Each authority's address and what went wrong with it, in the order asked.
+    pub failures: Vec<(String, AskError)>,
+}
+
+/// What went wrong with one authority.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// No answer came, or none that is a time-stamp answer.
+    #[error("not reached: {0}")]
+    Http(String),
+    /// An answer came and was not accepted.
+    #[error(transparent)]
+    Answer(#[from] TspError),
+}
+
+impl TsaClient {
+    /// Authorities in the order of preference.
+    #[must_use]
+    pub fn new(urls: Vec<String>) -> Self {
+        // Building fails only where the platform has no TLS at all; the default then says so when used
+        let http = reqwest::Client::builder().timeout(PATIENCE).build().unwrap_or_default();
+        Self { urls, http, policy: None, anchors: None }
+    }
+
+    /// Accepts only tokens whose authority has a path to one of these and is not known as revoked.
+    #[must_use]
+    pub fn trusting(self, anchors: Anchors) -> Self {
+        Self { anchors: Some(anchors), ..self }
+    }
+
+    /// Asks for this policy and accepts no other.
+    #[must_use]
+    pub fn under(self, policy: ObjectIdentifier) -> Self {
+        Self { policy: Some(policy), ..self }
+    }
+
+    /// A token over this SHA-256, from the first authority whose answer is accepted: granted, our
+    /// imprint, nonce and policy, a signature that holds, a time within a minute of `now`, and a
+    /// trusted authority where [`TsaClient::trusting`] was set. Does not retry.
+    ///
+    /// # Errors
+    /// [`NoToken`] with what each authority did.
+    pub async fn stamp(&self, imprint: &Digest, now: Timestamp) -> Result<Token, NoToken> {
+        self.stamp_hash(Hash::Sha256, imprint.as_bytes(), now).await
+    }
+
+    /// As [`TsaClient::stamp`], over a hash of another function: for hash-tree renewal.
+    ///
+    /// # Errors
+    /// As [`TsaClient::stamp`].
+    pub async fn stamp_hash(&self, hash: Hash, imprint: &[u8], now: Timestamp) -> Result<Token, NoToken> {
+        let mut failures = Vec::new();
+        for url in &self.urls {
+            match self.ask(url, hash, imprint, now).await {
+                Ok(token) => return Ok(token),
+                Err(why) => {
+                    tracing::warn!(url, %why, "no time-stamp from this authority");
+                    failures.push((url.clone(), why));
+                }
+            }
+        }
+        Err(NoToken { failures })
+    }
+
+    async fn ask(&self, url: &str, hash: Hash, imprint: &[u8], now: Timestamp) -> Result<Token, AskError> {
+        let mut nonce = [0; 8];
+        rand::fill(&mut nonce).map_err(|_| AskError::Http("no randomness for a nonce".to_owned()))?;
+        let request = Request::over(hash, imprint, nonce)?;
+        let request = self.policy.map_or_else(|| request.clone(), |policy| request.clone().under(policy));
+        let response = self.post(url, request.to_der()?).await?;
+        let token = request.answer(&response, now, SKEW)?;
+        if let Some(anchors) = &self.anchors {
+            // Few authorities put a revocation list into the token, and none is at hand here
+            let revocation = Revocation::IfPresent;
+            token.check(&Trust { revocation, ..Trust::new(anchors, now) }, now.max(token.gen_time()))?;
+        }
+        Ok(token)
+    }
+
+    async fn post(&self, url: &str, body: Vec<u8>) -> Result<Vec<u8>, AskError> {
+        let fault = |e: reqwest::Error| AskError::Http(e.without_url().to_string());
+        let request = self.http.post(url).header("Content-Type", "application/timestamp-query");
+        let mut response = request.body(body).send().await.map_err(fault)?;
+        if !response.status().is_success() {
+            return Err(AskError::Http(format!("HTTP {}", response.status().as_u16())));
+        }
+        let mut out = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(fault)? {
+            out.extend_from_slice(&chunk);
+            if out.len() > MOST_OCTETS {
+                return Err(AskError::Http("an answer larger than any token".to_owned()));
+            }
+        }
+        Ok(out)
+    }
+}
