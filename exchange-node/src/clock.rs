@@ -35,6 +35,13 @@ impl Clock for SystemClock {
     }
 }
 
+/// The clock of this process: the machine's, moved by `PLI_CLOCK_OFFSET_MS`.
+#[must_use]
+pub fn system() -> SystemClock {
+    let offset = std::env::var("PLI_CLOCK_OFFSET_MS").ok().and_then(|ms| ms.parse().ok());
+    SystemClock::with_offset(offset.unwrap_or(0))
+}
+
 /// A clock that stands still until it is moved: for tests.
 #[derive(Clone, Debug, Default)]
 pub struct ManualClock(Arc<AtomicI64>);

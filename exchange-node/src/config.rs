@@ -71,6 +71,9 @@ pub struct ContentSection {
 pub struct BackboneSection {
     /// `embedded://PATH`, `amqp://...` or `kafka://...`.
     pub url: String,
+    /// Set before the node's id in the names of lanes, so that several networks share a broker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<NodeId>,
     /// Replication of topics.
     #[serde(default = "one")]
     pub replication: u16,

@@ -14,13 +14,17 @@
 pub mod access;
 pub mod anchor;
 pub mod api;
+pub mod authority;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod directory;
 pub mod download;
 pub mod engine;
+pub mod files;
 pub mod inbound;
 pub mod keys;
+pub mod localnet;
 pub mod magic;
 pub mod node;
 pub mod plaintext;

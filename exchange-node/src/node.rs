@@ -138,8 +138,17 @@ impl Node {
         tasks.push(tokio::spawn(work));
     }
 
+    /// The name of a node's lanes on the backbone.
+    #[must_use]
+    pub fn road(&self, node: &NodeId) -> NodeId {
+        let namespace = self.config.backbone.namespace.as_ref();
+        namespace
+            .and_then(|name| format!("{name}-{node}").parse().ok())
+            .unwrap_or_else(|| node.clone())
+    }
+
     async fn provision(&self) {
-        if let Err(error) = self.backbone.provision(&self.id).await {
+        if let Err(error) = self.backbone.provision(&self.road(&self.id)).await {
             tracing::warn!(%error, "lanes cannot be created yet");
         }
     }

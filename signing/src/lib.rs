@@ -37,6 +37,7 @@ mod hash;
 mod oids;
 pub mod path;
 pub mod report;
+pub mod request;
 mod revocation;
 pub mod seal;
 mod signed_data;

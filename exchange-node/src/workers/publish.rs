@@ -162,7 +162,8 @@ async fn make(node: &Node, claim: &Claimed) -> Result<(Publication, (Destination
     };
     let id = publication.frame.clone();
     let frame = frame_of(node, &publication, id, kind, body);
-    Ok((publication.clone(), (Destination { node: publication.to, lane }, frame)))
+    let destination = Destination { node: node.road(&publication.to), lane };
+    Ok((publication, (destination, frame)))
 }
 
 fn frame_of(node: &Node, publication: &Publication, id: String, kind: &str, body: Vec<u8>) -> Frame {
@@ -251,7 +252,7 @@ fn content_frame(
     };
     let id = format!("content-{}-{offset}", content.cipher_sha256);
     let frame = frame_of(node, publication, id, frame::CONTENT, frame::encode(&body));
-    (Destination { node: publication.to.clone(), lane: Lane::Content }, frame)
+    (Destination { node: node.road(&publication.to), lane: Lane::Content }, frame)
 }
 
 async fn confirm(node: &Node, frames: Vec<(Destination, Frame)>) -> Result<(), Unmade> {
