@@ -48,10 +48,11 @@ pub fn agrees(media_type: &str, start: &[u8]) -> bool {
 }
 
 fn has_signature(start: &[u8]) -> bool {
-    let binary = SIGNATURES.iter().filter(|(name, _)| !name.ends_with("xml") && *name != "image/bmp");
-    binary
-        .filter(|(name, _)| *name != "application/pkcs7-mime")
-        .any(|(name, test)| if *name == "application/pdf" { start.starts_with(b"%PDF-") } else { test(start) })
+    let binary =
+        SIGNATURES.iter().filter(|(name, _)| !name.ends_with("xml") && *name != "image/bmp");
+    binary.filter(|(name, _)| *name != "application/pkcs7-mime").any(|(name, test)| {
+        if *name == "application/pdf" { start.starts_with(b"%PDF-") } else { test(start) }
+    })
 }
 
 fn is_text(start: &[u8]) -> bool {

@@ -156,9 +156,7 @@ impl Node {
     /// Stops taking work, lets what is under way finish, and closes.
     pub async fn stop(&self) {
         self.stop.cancel();
-        let tasks = std::mem::take(
-            &mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner),
-        );
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         let abort: Vec<_> = tasks.iter().map(JoinHandle::abort_handle).collect();
         let all = futures::future::join_all(tasks.into_iter().skip(1));
         if tokio::time::timeout(Duration::from_secs(10), all).await.is_err() {
@@ -249,9 +247,7 @@ fn options(config: &Config) -> Options {
     Options {
         node: Some(config.node.id.clone()),
         replication: Some(config.backbone.replication),
-        retention: Some(Duration::from_secs(
-            3600 * u64::from(config.backbone.retention_hours),
-        )),
+        retention: Some(Duration::from_secs(3600 * u64::from(config.backbone.retention_hours))),
         ..Options::default()
     }
 }

@@ -128,10 +128,8 @@ impl Intake {
         }
         let cipher_sha256 = cipher_sum.finish();
         self.finish(sink, cipher_sha256).await.map_err(UploadError::Content)?;
-        let wrapped_key = self
-            .storage
-            .wrap(&key, id.0.as_bytes())
-            .map_err(|e| crypto(e.to_string()))?;
+        let wrapped_key =
+            self.storage.wrap(&key, id.0.as_bytes()).map_err(|e| crypto(e.to_string()))?;
         Ok(Upload {
             id,
             member: member.to_owned(),

@@ -24,9 +24,7 @@ pub const fn event(event: Event) -> Words {
         Event::RelayAcceptance => {
             words("Pris en charge par le nœud suivant", "Taken over by the next node")
         }
-        Event::RelayRejection => {
-            words("Rejeté par le nœud suivant", "Rejected by the next node")
-        }
+        Event::RelayRejection => words("Rejeté par le nœud suivant", "Rejected by the next node"),
         Event::RelayFailure => words("Relais impossible ou sans réponse", "Relay failed"),
         Event::NotificationForAcceptance => {
             words("Destinataire invité à accepter", "Recipient asked to accept")

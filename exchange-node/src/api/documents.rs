@@ -54,8 +54,7 @@ pub async fn upload(
     let own = caller.own(node);
     let now = node.clock.now();
     let stream = body.into_data_stream();
-    let mut upload =
-        intake(node).take(announced, own.key(), stream, now).await.map_err(refused)?;
+    let mut upload = intake(node).take(announced, own.key(), stream, now).await.map_err(refused)?;
     upload.expires = Some(now.plus(life(node)));
     node.store.put_upload(&upload).await?;
     Ok((StatusCode::CREATED, Json(view(&upload))))
@@ -95,13 +94,15 @@ pub fn max_size(node: &Node, process: Option<&ProcessCode>) -> ApiResult<u64> {
     let snapshot = node.directory.current();
     let mut all = snapshot.catalogue.processes.iter();
     let most = match process {
-        Some(code) => all.find(|p| p.code == *code).map(|p| p.max_document_size).ok_or_else(|| {
-            ApiError::of(
-                Code::ProcessUnknown,
-                format!("{code} is not in the catalogue."),
-                format!("{code} ne figure pas au catalogue."),
-            )
-        })?,
+        Some(code) => {
+            all.find(|p| p.code == *code).map(|p| p.max_document_size).ok_or_else(|| {
+                ApiError::of(
+                    Code::ProcessUnknown,
+                    format!("{code} is not in the catalogue."),
+                    format!("{code} ne figure pas au catalogue."),
+                )
+            })?
+        }
         None => all.map(|p| p.max_document_size).max().unwrap_or(0),
     };
     Ok(most.min(node.config.limits.max_message_size))
@@ -135,15 +136,15 @@ fn too_large(max: u64) -> ApiError {
 /// `document-type-refused` when there is none.
 pub fn media_type(value: Option<&str>) -> ApiResult<String> {
     let media = value.and_then(|v| v.split(';').next()).map(|v| v.trim().to_ascii_lowercase());
-    media.filter(|m| m.split_once('/').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty())).ok_or_else(
-        || {
+    media
+        .filter(|m| m.split_once('/').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty()))
+        .ok_or_else(|| {
             ApiError::of(
                 Code::DocumentTypeRefused,
                 "Say what it is with Content-Type.",
                 "Indiquez le type avec Content-Type.",
             )
-        },
-    )
+        })
 }
 
 /// A name that may be kept.

@@ -25,8 +25,7 @@ pub async fn live() -> Json<serde_json::Value> {
 /// `GET /health/ready`
 pub async fn ready(State(app): State<App>) -> Response {
     let readiness = examine(&app.node).await;
-    let status =
-        if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(readiness)).into_response()
 }
 

@@ -190,8 +190,7 @@ pub async fn acknowledge(
     caller.need(Scope::Receive)?;
     let row = find(&caller.own(&app.node), &id).await?;
     let by = caller.member.clone();
-    let acted =
-        act(&app, &caller, &headers, row.delivery.id, What::Acknowledge { by }).await?;
+    let acted = act(&app, &caller, &headers, row.delivery.id, What::Acknowledge { by }).await?;
     receipt(&app, acted).await
 }
 

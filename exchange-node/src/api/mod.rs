@@ -71,10 +71,7 @@ pub fn router(
 
 fn v1() -> Router<App> {
     Router::new()
-        .route(
-            "/v1/documents",
-            post(documents::upload).layer(DefaultBodyLimit::disable()),
-        )
+        .route("/v1/documents", post(documents::upload).layer(DefaultBodyLimit::disable()))
         .route(
             "/v1/messages",
             post(submission::submit).layer(DefaultBodyLimit::disable()).get(messages::list),

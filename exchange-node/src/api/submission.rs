@@ -123,7 +123,8 @@ async fn json(own: &Own<'_>, request: Request) -> ApiResult<Said> {
         .await
         .map_err(|e| ApiError::envelope(e.to_string()))?;
     let message = parse(&body)?;
-    let ids: Option<Vec<DocumentId>> = message.documents.iter().map(|d| d.id.parse().ok()).collect();
+    let ids: Option<Vec<DocumentId>> =
+        message.documents.iter().map(|d| d.id.parse().ok()).collect();
     let ids = ids.ok_or_else(document_unknown)?;
     let mut found = own.uploads(&ids).await?;
     let mut uploads = Vec::with_capacity(ids.len());

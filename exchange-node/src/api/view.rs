@@ -127,12 +127,7 @@ pub fn inbox(row: &DeliveryRow, snapshot: &Snapshot) -> InboxItem {
         sender: party(&envelope.sender, snapshot),
         recipient: party(recipient, snapshot),
         subject: envelope.subject.clone(),
-        documents: envelope
-            .documents
-            .iter()
-            .filter(|d| d.is_for(index))
-            .map(document)
-            .collect(),
+        documents: envelope.documents.iter().filter(|d| d.is_for(index)).map(document).collect(),
         state: delivery.phase.name().to_owned(),
         consigned_at: consigned,
         expires_at: [last, delivery.timers.expires].into_iter().flatten().min(),

@@ -101,8 +101,7 @@ async fn up(args: UpArgs, call: &Call) -> anyhow::Result<()> {
         None => Topology::built_in()?,
     };
     let dir = args.at.dir;
-    let wishes =
-        Wishes { dir: dir.clone(), backbone: args.backbone, store: args.store, topology };
+    let wishes = Wishes { dir: dir.clone(), backbone: args.backbone, store: args.store, topology };
     let description = network::up(&wishes, clock::system().now()).await?;
     if call.screen.json {
         call.screen.object(&description)?;

@@ -147,11 +147,9 @@ impl Engine {
                     answer(item.reply, &Outcome::Done { evidence: plan.answer }, delivery, None);
                 }
                 Ok(plan) => decided.push(Decided { item, plan }),
-                Err(refusal) => item.reply.fail(EngineError::Refused {
-                    refusal,
-                    evidence: None,
-                    message: None,
-                }),
+                Err(refusal) => {
+                    item.reply.fail(EngineError::Refused { refusal, evidence: None, message: None })
+                }
             }
         }
         decided
@@ -232,10 +230,7 @@ type Made = Result<(Change, Ready), (Reply, EngineError)>;
 
 fn make_one(maker: &Maker, decided: Decided) -> Made {
     let Decided { item, plan } = decided;
-    let cause = item
-        .cause
-        .clone()
-        .unwrap_or_else(|| Cause(format!("once:{}", Uuid::now_v7())));
+    let cause = item.cause.clone().unwrap_or_else(|| Cause(format!("once:{}", Uuid::now_v7())));
     let outcome = outcome_of(&item, &plan);
     let settled = settles(&item);
     match maker.make(plan, cause) {
@@ -364,7 +359,10 @@ fn answer(reply: Reply, outcome: &Outcome, delivery: Option<Delivery>, written: 
         (Reply::Submit(tx), Outcome::Accepted { message, .. }) => {
             drop(tx.send(Ok(Submitted { message_id: *message, written })));
         }
-        (Reply::Submit(tx), Outcome::Rejected { message, evidence, code, detail, detail_fr, .. }) => {
+        (
+            Reply::Submit(tx),
+            Outcome::Rejected { message, evidence, code, detail, detail_fr, .. },
+        ) => {
             let refusal = exchange_core::refusal::Refusal::new(*code, detail, detail_fr);
             let error = EngineError::Refused {
                 refusal,
@@ -381,4 +379,3 @@ fn answer(reply: Reply, outcome: &Outcome, delivery: Option<Delivery>, written: 
         (reply, _) => reply.fail(EngineError::Closed),
     }
 }
-

@@ -111,16 +111,16 @@ impl Maker {
             .sealer
             .seal(json, self.now, commitment)
             .map_err(|e| EngineError::Seal(e.to_string()))?;
-        Ok(SealedBytes {
-            p7m: Arc::new(sealed.der),
-            sha256: sealed.digest,
-            sealed_at: self.now,
-        })
+        Ok(SealedBytes { p7m: Arc::new(sealed.der), sha256: sealed.digest, sealed_at: self.now })
     }
 
     /// Seals drafts in order, since a later one may point at an earlier one, and notes the
     /// digests in the deliveries.
-    fn seal_drafts(&self, plan: &mut Plan, made: &mut Made) -> Result<Vec<NewEvidence>, EngineError> {
+    fn seal_drafts(
+        &self,
+        plan: &mut Plan,
+        made: &mut Made,
+    ) -> Result<Vec<NewEvidence>, EngineError> {
         let mut digests: Vec<Digest> = Vec::with_capacity(plan.drafts.len());
         let mut rows = Vec::with_capacity(plan.drafts.len());
         for draft in &plan.drafts {
@@ -286,11 +286,8 @@ impl Maker {
         let id = dispatch_id(delivery.message, delivery);
         let content = content_refs(plan, delivery);
         let size: u64 = content.iter().map(|c| c.cipher_size).sum();
-        let what = Payload::Dispatch {
-            dispatch: part(id, made),
-            content,
-            inline: size <= INLINE_LIMIT,
-        };
+        let what =
+            Payload::Dispatch { dispatch: part(id, made), content, inline: size <= INLINE_LIMIT };
         let frame = format!("dispatch-{}-{}", delivery.id, delivery.hop);
         self.publish(delivery, plan, to, "message", frame, what)
     }

@@ -159,8 +159,7 @@ pub fn plan_work(work: &Work, loaded: &Loaded, ctx: &Context<'_>) -> Result<Plan
         _ => Vec::new(),
     };
     Ok(Plan {
-        message: first
-            .then(|| NewMessage { envelope: Arc::clone(&envelope), member: None }),
+        message: first.then(|| NewMessage { envelope: Arc::clone(&envelope), member: None }),
         subject,
         envelope,
         drafts: decision.evidence,

@@ -173,8 +173,7 @@ impl Partial {
         let mut journal = OpenOptions::new().read(true).append(true).open(journal_of(path))?;
         let mut bytes = Vec::new();
         journal.read_to_end(&mut bytes)?;
-        let mut entries =
-            bytes.as_chunks::<8>().0.iter().map(|entry| u64::from_be_bytes(*entry));
+        let mut entries = bytes.as_chunks::<8>().0.iter().map(|entry| u64::from_be_bytes(*entry));
         let size = entries.next().ok_or(io::ErrorKind::UnexpectedEof)?;
         let parts: HashSet<u64> = entries.collect();
         journal.set_len(8 * (parts.len() as u64 + 1))?;

@@ -109,9 +109,8 @@ impl Checker {
 
     fn sealer_of(&self, opened: &Opened) -> Result<NodeId, Unbelieved> {
         let nodes = self.snapshot.root().nodes.iter();
-        let mut own = nodes.filter(|entry| {
-            entry.seal_certificates.iter().any(|c| c.0 == opened.signer.der)
-        });
+        let mut own =
+            nodes.filter(|entry| entry.seal_certificates.iter().any(|c| c.0 == opened.signer.der));
         own.next().map(|entry| entry.id.clone()).ok_or_else(|| {
             let detail = format!("{} is not in the directory", opened.signer.subject);
             Unbelieved::new(Code::PeerUnknown, detail)

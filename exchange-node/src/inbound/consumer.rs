@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_adapter::{Lane, Receipt, Received as Frame, Subscription};
+use exchange_store::StoreError;
 use exchange_store::content::ContentError;
 use exchange_store::rows::{Cause, Change, EffectKind, NewEffect, SetAside};
-use exchange_store::StoreError;
 use rayon::prelude::*;
 use schemas::evidence::UserContentInfo;
 use schemas::frame::{self, ContentFrame};
@@ -154,11 +154,7 @@ fn aside(node: &Node, lane: Lane, received: &Frame, why: &Unbelieved) -> SetAsid
 }
 
 /// Places parts of content.
-async fn place(
-    node: &Node,
-    assembly: &mut Assembly,
-    batch: &[Frame],
-) -> Result<Vec<Fate>, Again> {
+async fn place(node: &Node, assembly: &mut Assembly, batch: &[Frame]) -> Result<Vec<Fate>, Again> {
     let mut fates: Vec<Option<Fate>> = Vec::with_capacity(batch.len());
     let mut parts = Vec::with_capacity(batch.len());
     for received in batch {
@@ -264,8 +260,7 @@ async fn dispatch_work(
     founds: Vec<(usize, Found)>,
     work: &mut Vec<(usize, Work)>,
 ) -> Result<(), Again> {
-    let inline: Vec<_> =
-        founds.iter().flat_map(|(_, f)| f.inline.iter().cloned()).collect();
+    let inline: Vec<_> = founds.iter().flat_map(|(_, f)| f.inline.iter().cloned()).collect();
     if !inline.is_empty() {
         node.content.put_all(inline).await?;
     }
@@ -313,11 +308,7 @@ async fn park(node: &Node, lane: Lane, received: &Frame, found: &Found) -> Resul
     Ok(())
 }
 
-async fn feed(
-    node: &Node,
-    work: Vec<(usize, Work)>,
-    fates: &mut [Fate],
-) -> Result<(), Again> {
+async fn feed(node: &Node, work: Vec<(usize, Work)>, fates: &mut [Fate]) -> Result<(), Again> {
     let (places, work): (Vec<usize>, Vec<_>) =
         work.into_iter().map(|(i, w)| (i, (None, w))).unzip();
     let answers = node.engine.feed(work).await;

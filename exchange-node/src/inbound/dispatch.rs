@@ -121,11 +121,8 @@ impl Checker {
     }
 
     fn check_time(&self, dispatch: &Dispatch, opened: &Opened, findings: &mut Vec<Finding>) {
-        let times = [
-            dispatch.relay.relay_time,
-            dispatch.envelope.submitted_at,
-            opened.signing_time,
-        ];
+        let times =
+            [dispatch.relay.relay_time, dispatch.envelope.submitted_at, opened.signing_time];
         let ahead = times.into_iter().map(|t| t.since(self.now)).max().unwrap_or(0);
         if ahead > self.max_skew {
             let detail = format!("{ahead} ms ahead of the clock of {}", self.node);

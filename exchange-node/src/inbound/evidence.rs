@@ -40,7 +40,8 @@ impl Checker {
         if issuer != sealed.by {
             return Err(mismatch("issued by one node and sealed by another"));
         }
-        let ahead = evidence.event_time.since(self.now).max(sealed.opened.signing_time.since(self.now));
+        let ahead =
+            evidence.event_time.since(self.now).max(sealed.opened.signing_time.since(self.now));
         if ahead > self.max_skew {
             let detail = format!("{ahead} ms ahead of this node's clock");
             return Err(Unbelieved::new(Code::TimestampOutOfRange, detail));

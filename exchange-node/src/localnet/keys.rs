@@ -97,11 +97,7 @@ pub fn config(id: &NodeId, place: &Place) -> Config {
             tsa_anchors: vec!["../trust/tsa.pem".into()],
         },
         directory: DirectorySection { dir: "../authority/published".into(), poll_ms: 1_000 },
-        tsa: TsaSection {
-            urls: vec![place.tsa_url.clone()],
-            interval_ms: 500,
-            max_batch: 100_000,
-        },
+        tsa: TsaSection { urls: vec![place.tsa_url.clone()], interval_ms: 500, max_batch: 100_000 },
         limits: LimitsSection::default(),
         log: LogSection::default(),
     }

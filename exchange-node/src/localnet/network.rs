@@ -152,7 +152,8 @@ async fn make_node(
     let store = if state.store == "sqlite" {
         "sqlite://node.db".to_owned()
     } else {
-        let database = format!("pli_{}_{}", database_suffix(dir), plan.id.as_str().replace('-', "_"));
+        let database =
+            format!("pli_{}_{}", database_suffix(dir), plan.id.as_str().replace('-', "_"));
         exchange_store::create_database(&state.store, &database).await?
     };
     let backbone = if state.backbone == "embedded" {

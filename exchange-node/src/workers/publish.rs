@@ -108,9 +108,8 @@ enum Sorted {
 
 fn sort(claim: &Claimed, publication: &Publication, outcome: Outcome, now: Timestamp) -> Sorted {
     let dispatch = matches!(publication.what, Payload::Dispatch { .. });
-    let work = |fact| {
-        Sorted::Work(Work { delivery: publication.delivery, fact, settles: vec![claim.id] })
-    };
+    let work =
+        |fact| Sorted::Work(Work { delivery: publication.delivery, fact, settles: vec![claim.id] });
     match outcome {
         Outcome::Confirmed if dispatch => work(Fact::Sent),
         Outcome::Confirmed => Sorted::Settled(Settlement::Done(claim.id)),
@@ -138,7 +137,8 @@ async fn make(node: &Node, claim: &Claimed) -> Result<(Publication, (Destination
         .ok_or_else(|| Unmade::Broken("a publication cannot be read".to_owned()))?;
     let (lane, kind, body) = match &publication.what {
         Payload::Dispatch { dispatch, content, inline } => {
-            let mut body = DispatchFrame { dispatch: bytes_of(node, dispatch).await?, inline: vec![] };
+            let mut body =
+                DispatchFrame { dispatch: bytes_of(node, dispatch).await?, inline: vec![] };
             if *inline {
                 for one in content {
                     body.inline.push(Octets(whole(node, one).await?));
@@ -166,9 +166,14 @@ async fn make(node: &Node, claim: &Claimed) -> Result<(Publication, (Destination
     Ok((publication, (destination, frame)))
 }
 
-fn frame_of(node: &Node, publication: &Publication, id: String, kind: &str, body: Vec<u8>) -> Frame {
+fn frame_of(
+    node: &Node,
+    publication: &Publication,
+    id: String,
+    kind: &str,
+    body: Vec<u8>,
+) -> Frame {
     let attributes = [
-        ("specversion", "1.0".to_owned()),
         ("source", format!("urn:pli:node:{}", node.id)),
         ("type", kind.to_owned()),
         ("time", node.clock.now().to_string()),
