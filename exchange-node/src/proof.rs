@@ -155,7 +155,7 @@ fn line(row: &EvidenceRow, file: &str) -> StepLine {
     StepLine {
         at: row.evidence.at,
         at_fr: date_fr(row.evidence.at),
-        words: event.map_or(words::state(""), words::event),
+        words: event.map_or_else(|| words::state(""), words::event),
         event: event.map_or("", Event::name).to_owned(),
         code: row.evidence.reason.map_or("", |r| r.code()).to_owned(),
         node: row.evidence.node.clone(),

@@ -313,9 +313,8 @@ pub(crate) fn examine(
     key: &SignerKey,
     strict: bool,
 ) -> Result<Opened, SealError> {
-    let content = match (view.content, outside) {
-        (Some(content), None) | (None, Some(content)) => content,
-        _ => return Err(SealError::Content),
+    let ((Some(content), None) | (None, Some(content))) = (view.content, outside) else {
+        return Err(SealError::Content);
     };
     let (signing_time, commitment) = check_attributes(view, content)?;
     if !key.verifier.verify(&view.signed_attributes, view.signature) {

@@ -205,8 +205,11 @@ impl<'a> SignerInfo<'a> {
     }
 }
 
+/// Type and value.
+type Attribute<'a> = (&'a [u8], &'a [u8]);
+
 /// Type and value of each attribute; each stands once, with one value (RFC 5652 §11).
-fn attributes<'a>(set: &Tlv<'a>) -> Result<Vec<(&'a [u8], &'a [u8])>, ViewError> {
+fn attributes<'a>(set: &Tlv<'a>) -> Result<Vec<Attribute<'a>>, ViewError> {
     let mut out: Vec<(&[u8], &[u8])> = Vec::new();
     for attribute in set.inside().all()? {
         let mut fields = asn1::only(attribute.raw, asn1::SEQUENCE)?.inside();

@@ -114,7 +114,10 @@ impl Tsa {
         let hash = Hash::named(&request.message_imprint.hash_algorithm);
         let hash = hash.ok_or(Rejection(Failure::BadAlg, "use SHA-256, SHA-384 or SHA-512"))?;
         if request.message_imprint.hashed_message.as_bytes().len() != hash.len() {
-            return Err(Rejection(Failure::BadDataFormat, "the hash has not the length of its function"));
+            return Err(Rejection(
+                Failure::BadDataFormat,
+                "the hash has not the length of its function",
+            ));
         }
         if request.req_policy.is_some_and(|policy| policy != self.policy) {
             return Err(Rejection(Failure::UnacceptedPolicy, "another policy is served here"));

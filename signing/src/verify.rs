@@ -52,7 +52,8 @@ pub fn verify(
     options: &Options,
 ) -> Report {
     let mut session = Session::new(trust, options.crls.clone(), now);
-    let (bundles, others): (Vec<_>, Vec<_>) = files.iter().partition(|(name, b)| is_container(name, b));
+    let (bundles, others): (Vec<_>, Vec<_>) =
+        files.iter().partition(|(name, b)| is_container(name, b));
     let (mut causes, mut rest) = (Vec::new(), Vec::new());
     // Lists from one container must not serve another
     let several = files.len() > 1;

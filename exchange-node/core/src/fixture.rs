@@ -94,19 +94,25 @@ impl Ground {
     /// Changes the entry of a member.
     pub fn change_member(&mut self, siret: &str, change: impl FnOnce(&mut MemberEntry)) {
         let entries = self.lists.iter_mut().flat_map(|l| &mut l.members);
-        entries.into_iter().find(|m| m.party.id == siret).map_or((), change);
+        if let Some(found) = entries.into_iter().find(|m| m.party.id == siret) {
+            change(found);
+        }
         self.rebuild();
     }
 
     /// Changes the entry of a node.
     pub fn change_node(&mut self, id: &str, change: impl FnOnce(&mut NodeEntry)) {
-        self.root.nodes.iter_mut().find(|n| n.id.as_str() == id).map_or((), change);
+        if let Some(found) = self.root.nodes.iter_mut().find(|n| n.id.as_str() == id) {
+            change(found);
+        }
         self.rebuild();
     }
 
     /// Changes the members list of a node.
     pub fn change_list(&mut self, id: &str, change: impl FnOnce(&mut MembersList)) {
-        self.lists.iter_mut().find(|l| l.node.as_str() == id).map_or((), change);
+        if let Some(found) = self.lists.iter_mut().find(|l| l.node.as_str() == id) {
+            change(found);
+        }
         self.rebuild();
     }
 

@@ -135,9 +135,8 @@ impl Directory {
     pub fn renewed(&self, root: Option<RootList>, members: Vec<MembersList>) -> Self {
         let root = root.filter(|r| self.accepts(r)).or_else(|| self.root.clone());
         // A root list that comes along may name the node of a members list for the first time.
-        let newer = |l: &MembersList| {
-            self.list_of(&l.node).is_none_or(|held| l.sequence > held.sequence)
-        };
+        let newer =
+            |l: &MembersList| self.list_of(&l.node).is_none_or(|held| l.sequence > held.sequence);
         let mut lists = self.lists.clone();
         lists.extend(members.into_iter().filter(newer));
         Self::new(root, lists)
@@ -146,9 +145,7 @@ impl Directory {
     /// How current the root list is.
     #[must_use]
     pub fn freshness(&self, now: Timestamp) -> Freshness {
-        self.root
-            .as_ref()
-            .map_or(Freshness::Expired, |root| Freshness::at(root.expires_at, now))
+        self.root.as_ref().map_or(Freshness::Expired, |root| Freshness::at(root.expires_at, now))
     }
 
     /// How current what is known about the members of `node` is: the older of root and list.

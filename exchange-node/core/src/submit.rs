@@ -56,14 +56,9 @@ pub fn submit(s: &Submission<'_>, ctx: &Context<'_>) -> Result<Accepted, Box<Rej
 type Way = Option<NodeId>;
 
 /// All checks, in their order.
-fn check<'c>(
-    s: &Submission<'_>,
-    ctx: &Context<'c>,
-) -> Result<(&'c Process, Vec<Way>), Refusal> {
+fn check<'c>(s: &Submission<'_>, ctx: &Context<'c>) -> Result<(&'c Process, Vec<Way>), Refusal> {
     let envelope = s.envelope;
-    envelope
-        .check()
-        .map_err(|e| Refusal::new(Code::EnvelopeInvalid, e.en(), e.fr()))?;
+    envelope.check().map_err(|e| Refusal::new(Code::EnvelopeInvalid, e.en(), e.fr()))?;
     check_times(envelope, ctx)?;
     let process = rules::process(ctx.catalogue, &envelope.process).ok_or_else(|| {
         let code = &envelope.process;
@@ -206,12 +201,7 @@ fn check_anchors(unanchored_age: i64, ctx: &Context<'_>) -> Result<(), Refusal> 
 }
 
 /// Row 2.
-fn accept(
-    envelope: &Envelope,
-    process: &Process,
-    ways: Vec<Way>,
-    ctx: &Context<'_>,
-) -> Accepted {
+fn accept(envelope: &Envelope, process: &Process, ways: Vec<Way>, ctx: &Context<'_>) -> Accepted {
     let reason = Reason::Ra01;
     let evidence = EvidenceDraft {
         reasons: vec![reason],

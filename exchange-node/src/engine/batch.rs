@@ -106,9 +106,8 @@ impl Engine {
         };
         let snapshot = self.directory.current();
         let decided = self.decide_all(batch, &loaded, &snapshot, now);
-        let (changes, ready) = match self.make_all(decided, snapshot, now).await {
-            Some(made) => made,
-            None => return Vec::new(),
+        let Some((changes, ready)) = self.make_all(decided, snapshot, now).await else {
+            return Vec::new();
         };
         self.commit(changes, ready).await
     }
@@ -333,10 +332,9 @@ fn reply_known(item: Item, outcome: &Outcome, delivery: Option<Delivery>) {
     let Item { kind, reply, .. } = item;
     if let (Kind::Submit(submit), Outcome::Accepted { fingerprint, message })
     | (Kind::Submit(submit), Outcome::Rejected { fingerprint, message, .. }) = (&kind, outcome)
+        && submit.fingerprint != *fingerprint
     {
-        if submit.fingerprint != *fingerprint {
-            return reply.fail(mismatch(*message));
-        }
+        return reply.fail(mismatch(*message));
     }
     answer(reply, outcome, delivery, None);
 }

@@ -315,11 +315,14 @@ async fn wait(what: &str, url: &str, home: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Where each process stands: name and pid, when it is alive.
+/// A process of the network: its name, and its pid when it is alive.
+pub type ProcessStanding = (String, Option<i32>);
+
+/// Where each process stands.
 ///
 /// # Errors
 /// There is no network.
-pub fn status(dir: &Path) -> anyhow::Result<(Description, Vec<(String, Option<i32>)>)> {
+pub fn status(dir: &Path) -> anyhow::Result<(Description, Vec<ProcessStanding>)> {
     let mut description = Description::read(dir)?;
     let alive = |name: &str| {
         let process = Process::recall(&dir.join(name).join("process.json"));

@@ -132,7 +132,7 @@ async fn evidence(tx: &mut Tx, changes: &[&Change]) -> Result<(), StoreError> {
         .ids(new().map(|e| e.id.0))
         .ids(new().map(|e| e.message.0))
         .blobs(rows.iter().map(|(_, _, deliveries)| deliveries.as_slice()))
-        .texts(new().map(|e| e.event.map_or(e.kind.name(), Event::name)))
+        .texts(new().map(|e| e.event.map_or_else(|| e.kind.name(), Event::name)))
         .texts(new().map(|e| e.reason.map(|r| r.code())))
         .texts(new().map(|e| e.node.as_str()))
         .ints(new().map(|e| e.at.millis()))

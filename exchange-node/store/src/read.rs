@@ -12,8 +12,8 @@ use uuid::Uuid;
 use crate::StoreError;
 use crate::db::{Args, Db};
 use crate::rows::{
-    Cause, DeliveryKey, DeliveryQuery, DeliveryRow, EventRow, EvidenceRow, Kind, Loaded, MessageQuery,
-    MessageRow, NewEvidence, Outcome,
+    Cause, DeliveryKey, DeliveryQuery, DeliveryRow, EventRow, EvidenceRow, Kind, Loaded,
+    MessageQuery, MessageRow, NewEvidence, Outcome,
 };
 use crate::sql;
 use crate::text::{digest, from_json, parsed, time, unsigned};

@@ -113,3 +113,24 @@ statements! {
     UPLOAD_USE_INSERT = "upload_use_insert";
     UPLOADS_BY_ID = "uploads_by_id";
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::ALL;
+
+    #[test]
+    fn each_file_is_a_statement_in_both_dialects() {
+        let named: BTreeSet<String> = ALL.iter().map(|s| format!("{}.sql", s.name)).collect();
+        assert_eq!(named.len(), ALL.len(), "a name stands twice");
+        for dialect in ["sqlite", "postgres"] {
+            let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql").join(dialect);
+            let files = std::fs::read_dir(dir).unwrap();
+            let files: BTreeSet<String> =
+                files.map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
+            assert_eq!(files, named, "{dialect}");
+        }
+    }
+}

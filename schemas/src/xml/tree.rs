@@ -40,7 +40,7 @@ pub(super) struct Element {
     pub(super) name: String,
     /// Without namespace declarations and hints about schemas.
     pub(super) attributes: Vec<(String, String)>,
-    pub(super) children: Vec<Element>,
+    pub(super) children: Vec<Self>,
     /// Character data; only white space beside children.
     pub(super) text: String,
     /// Where its start tag ends, in bytes.

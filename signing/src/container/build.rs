@@ -81,8 +81,11 @@ impl<'a> Draft<'a> {
         for (number, record) in (1..).zip(&input.records) {
             records.extend(record_entries(number, record, &input.files)?);
         }
-        let mut references: Vec<_> =
-            input.files.iter().map(|f| Reference::to(&f.name, Some(&f.media_type), &f.bytes)).collect();
+        let mut references: Vec<_> = input
+            .files
+            .iter()
+            .map(|f| Reference::to(&f.name, Some(&f.media_type), &f.bytes))
+            .collect();
         references.extend(records.iter().map(|e| Reference::to(&e.name, None, &e.data)));
         let mut entries = vec![entry(MIMETYPE, MEDIA_TYPE.as_bytes().to_vec())];
         entries.extend(input.files.into_iter().map(|f| Entry { name: f.name, data: f.bytes }));

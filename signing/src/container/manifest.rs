@@ -133,7 +133,8 @@ type Element = Vec<(String, String)>;
 impl Tokens<'_> {
     fn next(&mut self) -> Result<Token, ContainerError> {
         loop {
-            let (space, event) = self.reader.read_resolved_event().map_err(|e| bad(&e.to_string()))?;
+            let (space, event) =
+                self.reader.read_resolved_event().map_err(|e| bad(&e.to_string()))?;
             match event {
                 Event::Start(start) => {
                     let ResolveResult::Bound(Namespace(space)) = space else {
@@ -159,7 +160,11 @@ impl Tokens<'_> {
         self.open_or_close(space, local)?.ok_or_else(|| bad(&format!("no {local}")))
     }
 
-    fn open_or_close(&mut self, space: &str, local: &str) -> Result<Option<Element>, ContainerError> {
+    fn open_or_close(
+        &mut self,
+        space: &str,
+        local: &str,
+    ) -> Result<Option<Element>, ContainerError> {
         match self.next()? {
             Token::Open(name, attributes) if name.strip_prefix(space) == Some(local) => {
                 Ok(Some(attributes))

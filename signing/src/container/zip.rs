@@ -367,7 +367,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn sample() -> Vec<Entry<'static>> {
-        let entry = |name: &str, data: &'static [u8]| Entry { name: name.into(), data: data.into() };
+        let entry =
+            |name: &str, data: &'static [u8]| Entry { name: name.into(), data: data.into() };
         vec![
             entry("mimetype", b"application/vnd.etsi.asic-e+zip"),
             entry("evidence/001.p7m", b"sealed"),
@@ -397,13 +398,18 @@ mod tests {
                 let same_names = account.iter().map(|e| &e.name).eq(good.iter().map(|e| &e.name));
                 same_names.then(|| account.iter().zip(&good).filter(|(a, b)| a != b).count())
             };
-            assert!(archive.accounts.iter().any(|a| changed(a).is_some_and(|n| n <= 1)), "bit {at}");
+            assert!(
+                archive.accounts.iter().any(|a| changed(a).is_some_and(|n| n <= 1)),
+                "bit {at}"
+            );
         }
     }
 
     #[test]
     fn names_that_leave_the_archive_are_refused() {
-        for name in ["", "/etc/passwd", "../up", "a/../b", "a//b", "./a", "a\\b", "C:x", "a\nb", "dir/"] {
+        for name in
+            ["", "/etc/passwd", "../up", "a/../b", "a//b", "./a", "a\\b", "C:x", "a\nb", "dir/"]
+        {
             let entry = Entry { name: name.into(), data: b"x".as_slice().into() };
             assert!(matches!(write(&[entry]), Err(ContainerError::BadName(_))), "{name:?}");
         }
@@ -426,7 +432,8 @@ mod tests {
     fn a_bomb_is_not_inflated() {
         // One honest header in front of a stream that promises little and holds much
         let zeros = vec![0_u8; 1 << 20];
-        let mut packer = flate2::read::DeflateEncoder::new(zeros.as_slice(), flate2::Compression::best());
+        let mut packer =
+            flate2::read::DeflateEncoder::new(zeros.as_slice(), flate2::Compression::best());
         let mut packed = Vec::new();
         packer.read_to_end(&mut packed).unwrap();
         let told = Told { name: b"x", flags: 0, method: 8, crc: 0, packed: &packed, size: 10 };

@@ -74,8 +74,8 @@ impl StorageKey {
     /// [`EncryptError::Undecipherable`] for whatever differs.
     pub fn unwrap(&self, wrapped: &[u8], context: &[u8]) -> Result<DocumentKey, EncryptError> {
         let wrong = EncryptError::Undecipherable;
-        let body = wrapped.strip_prefix(&[VERSION]).ok_or(wrong.clone())?;
-        let (nonce, body) = body.split_first_chunk::<12>().ok_or(wrong.clone())?;
+        let body = wrapped.strip_prefix(&[VERSION]).ok_or_else(|| wrong.clone())?;
+        let (nonce, body) = body.split_first_chunk::<12>().ok_or_else(|| wrong.clone())?;
         let mut body = Zeroizing::new(body.to_vec());
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let key = self.0.open_in_place(nonce, Aad::from(context), &mut body);

@@ -62,7 +62,12 @@ impl Tree {
     pub fn path(&self, index: usize) -> Option<Vec<Digest>> {
         self.levels.first()?.get(index)?;
         let below_root = self.levels.iter().enumerate();
-        Some(below_root.filter_map(|(height, level)| level.get((index >> height) ^ 1)).copied().collect())
+        Some(
+            below_root
+                .filter_map(|(height, level)| level.get((index >> height) ^ 1))
+                .copied()
+                .collect(),
+        )
     }
 }
 

@@ -81,7 +81,12 @@ impl TsaClient {
     ///
     /// # Errors
     /// As [`TsaClient::stamp`].
-    pub async fn stamp_hash(&self, hash: Hash, imprint: &[u8], now: Timestamp) -> Result<Token, NoToken> {
+    pub async fn stamp_hash(
+        &self,
+        hash: Hash,
+        imprint: &[u8],
+        now: Timestamp,
+    ) -> Result<Token, NoToken> {
         let mut failures = Vec::new();
         for url in &self.urls {
             match self.ask(url, hash, imprint, now).await {
@@ -95,17 +100,28 @@ impl TsaClient {
         Err(NoToken { failures })
     }
 
-    async fn ask(&self, url: &str, hash: Hash, imprint: &[u8], now: Timestamp) -> Result<Token, AskError> {
+    async fn ask(
+        &self,
+        url: &str,
+        hash: Hash,
+        imprint: &[u8],
+        now: Timestamp,
+    ) -> Result<Token, AskError> {
         let mut nonce = [0; 8];
-        rand::fill(&mut nonce).map_err(|_| AskError::Http("no randomness for a nonce".to_owned()))?;
+        rand::fill(&mut nonce)
+            .map_err(|_| AskError::Http("no randomness for a nonce".to_owned()))?;
         let request = Request::over(hash, imprint, nonce)?;
-        let request = self.policy.map_or_else(|| request.clone(), |policy| request.clone().under(policy));
+        let request =
+            self.policy.map_or_else(|| request.clone(), |policy| request.clone().under(policy));
         let response = self.post(url, request.to_der()?).await?;
         let token = request.answer(&response, now, SKEW)?;
         if let Some(anchors) = &self.anchors {
             // Few authorities put a revocation list into the token, and none is at hand here
             let revocation = Revocation::IfPresent;
-            token.check(&Trust { revocation, ..Trust::new(anchors, now) }, now.max(token.gen_time()))?;
+            token.check(
+                &Trust { revocation, ..Trust::new(anchors, now) },
+                now.max(token.gen_time()),
+            )?;
         }
         Ok(token)
     }

@@ -4,9 +4,7 @@
 
 use std::time::Duration;
 
-use der::{
-    DateTime, DecodeValue, EncodeValue, FixedTag, Header, Length, Reader, Tag, Writer,
-};
+use der::{DateTime, DecodeValue, EncodeValue, FixedTag, Header, Length, Reader, Tag, Writer};
 use schemas::time::Timestamp;
 
 /// An instant in UTC, to the nanosecond. Its DER form is unique, so reading and writing are
@@ -21,7 +19,8 @@ impl GenTime {
     /// The instant in milliseconds, rounded down.
     #[must_use]
     pub fn timestamp(self) -> Timestamp {
-        let millis = self.secs.saturating_mul(1000).saturating_add(u64::from(self.nanos / 1_000_000));
+        let millis =
+            self.secs.saturating_mul(1000).saturating_add(u64::from(self.nanos / 1_000_000));
         Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
     }
 
@@ -50,7 +49,14 @@ impl GenTime {
         }
         let part = |from: usize, to: usize| whole.get(from..to)?.parse::<u8>().ok();
         let year = whole.get(..4)?.parse().ok()?;
-        let date = DateTime::new(year, part(4, 6)?, part(6, 8)?, part(8, 10)?, part(10, 12)?, part(12, 14)?);
+        let date = DateTime::new(
+            year,
+            part(4, 6)?,
+            part(6, 8)?,
+            part(8, 10)?,
+            part(10, 12)?,
+            part(12, 14)?,
+        );
         let nanos = format!("{fraction:0<9}").parse().ok()?;
         Some(Self { secs: date.ok()?.unix_duration().as_secs(), nanos })
     }

@@ -103,7 +103,8 @@ impl Request {
 }
 
 fn refused(status: &PkiStatusInfo) -> TspError {
-    let text = status.status_string.iter().flatten().map(String::as_str).collect::<Vec<_>>().join("; ");
+    let text =
+        status.status_string.iter().flatten().map(String::as_str).collect::<Vec<_>>().join("; ");
     TspError::Refused {
         status: status.status,
         reason: status.fail_info.as_ref().and_then(Failure::from_bits),

@@ -58,7 +58,8 @@ impl Token {
             der: der.to_vec(),
             info,
             hash,
-            authority: CertInfo::of(&view.signer).map_err(|e| TspError::Malformed(e.to_string()))?,
+            authority: CertInfo::of(&view.signer)
+                .map_err(|e| TspError::Malformed(e.to_string()))?,
             chain: view.chain().map(<[u8]>::to_vec).collect(),
             crls: view.crls.iter().map(|crl| crl.to_vec()).collect(),
         })
@@ -148,7 +149,8 @@ impl Token {
         let malformed = |e: asn1::Malformed| TspError::Malformed(e.to_string());
         let key = view.signer.public_key().map_err(malformed)?.ok_or(TspError::Algorithm)?;
         let scheme = key.scheme(view.signature_algorithm, Some(view.digest)).map_err(malformed)?;
-        let scheme = scheme.filter(|s| s.accepted_at(self.gen_time())).ok_or(TspError::Algorithm)?;
+        let scheme =
+            scheme.filter(|s| s.accepted_at(self.gen_time())).ok_or(TspError::Algorithm)?;
         let verifier = Verifier::new(&key, scheme).map_err(malformed)?;
         if !verifier.verify(&view.signed_attributes, view.signature) {
             return Err(TspError::Signature("the signature does not verify"));
@@ -189,7 +191,12 @@ impl Token {
     ///
     /// # Errors
     /// [`TspError::OtherImprint`], and those of [`Token::check`].
-    pub fn verify(&self, imprint: &Digest, anchors: &Anchors, now: Timestamp) -> Result<(), TspError> {
+    pub fn verify(
+        &self,
+        imprint: &Digest,
+        anchors: &Anchors,
+        now: Timestamp,
+    ) -> Result<(), TspError> {
         if !self.covers(Hash::Sha256, imprint.as_bytes()) {
             return Err(TspError::OtherImprint);
         }
@@ -240,7 +247,8 @@ fn check_attributes(view: &View<'_>) -> Result<(), TspError> {
 
 /// RFC 3161 §2.3: timeStamping alone, and critical. DSS lets others pass.
 fn check_usage(view: &View<'_>) -> Result<(), TspError> {
-    let critical = view.signer.extensions.find(oids::EXTENDED_KEY_USAGE).is_some_and(|e| e.critical);
+    let critical =
+        view.signer.extensions.find(oids::EXTENDED_KEY_USAGE).is_some_and(|e| e.critical);
     let usages = view.signer.extended_key_usage().ok().flatten().unwrap_or_default();
     if critical && usages == [oids::TIME_STAMPING.as_bytes()] {
         Ok(())

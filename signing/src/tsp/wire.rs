@@ -1,12 +1,12 @@
 //! The structures of RFC 3161 §2.4, to the letter.
 
+use cms::content_info::ContentInfo;
 use const_oid::ObjectIdentifier;
 use der::Sequence;
 use der::asn1::{BitString, Int, OctetString};
 use spki::AlgorithmIdentifierOwned;
 use x509_cert::ext::Extensions;
 use x509_cert::ext::pkix::name::GeneralName;
-use cms::content_info::ContentInfo;
 
 use super::GenTime;
 
@@ -187,7 +187,10 @@ mod tests {
         // The forms that openssl ts -reply writes
         assert_eq!(Failure::BadAlg.bits().unwrap().to_der().unwrap(), [3, 2, 7, 0x80]);
         assert_eq!(Failure::BadRequest.bits().unwrap().to_der().unwrap(), [3, 2, 5, 0x20]);
-        assert_eq!(Failure::SystemFailure.bits().unwrap().to_der().unwrap(), [3, 5, 6, 0, 0, 0, 0x40]);
+        assert_eq!(
+            Failure::SystemFailure.bits().unwrap().to_der().unwrap(),
+            [3, 5, 6, 0, 0, 0, 0x40]
+        );
         for f in Failure::ALL {
             assert_eq!(Failure::from_bits(&f.bits().unwrap()), Some(f));
         }

@@ -37,7 +37,9 @@ pub(super) fn check(session: &mut Session<'_>, bytes: &[u8], allow_repacked: boo
         return (vec![about_container("unreadable", "it holds no account of files")], vec![]);
     };
     let packing = match archive.form {
-        Form::Canonical if whole.in_order() => Element::ok(CONTAINER, Kind::Document, "in canonical form"),
+        Form::Canonical if whole.in_order() => {
+            Element::ok(CONTAINER, Kind::Document, "in canonical form")
+        }
         Form::Canonical | Form::Repacked if allow_repacked => {
             Element::ok(CONTAINER, Kind::Document, "repacked, which was allowed")
         }
@@ -134,11 +136,17 @@ impl<'a> Whole<'a> {
         let mut listed: HashSet<&str> = [MIMETYPE, SIGNED_MANIFEST, SIGNATURE].into();
         for object in &manifest.objects {
             if !listed.insert(&object.path) {
-                self.blame(SIGNED_MANIFEST, "listed-twice", &format!("{} is listed twice", object.path));
+                self.blame(
+                    SIGNED_MANIFEST,
+                    "listed-twice",
+                    &format!("{} is listed twice", object.path),
+                );
             }
             match self.files.get(object.path.as_str()) {
                 Some(bytes) if object.is_of(bytes) => {}
-                Some(_) => self.blame(&object.path, "changed", "its bytes are not those that were signed"),
+                Some(_) => {
+                    self.blame(&object.path, "changed", "its bytes are not those that were signed")
+                }
                 None => self.blame(&object.path, "missing", "the manifest lists it"),
             }
         }
@@ -163,7 +171,8 @@ impl<'a> Whole<'a> {
         if let Some(signature) = &self.signature {
             session.learn(&signature.crls);
         }
-        let intact = |name: &str| self.files.get(name).copied().filter(|_| !self.broken.contains(name));
+        let intact =
+            |name: &str| self.files.get(name).copied().filter(|_| !self.broken.contains(name));
         let names = || self.entries.iter().map(|e| e.name.as_str());
         let (record_elements, proofs) = records::check(session, names(), &intact);
         let mut by_path: HashMap<String, Vec<Element>> = HashMap::new();
@@ -193,7 +202,8 @@ impl<'a> Whole<'a> {
             }
             let elements = match open(&entry.data) {
                 Ok(opened) => {
-                    let proof = proofs.get(path).map_or(sealed::Proof::None, |t| sealed::Proof::At(*t));
+                    let proof =
+                        proofs.get(path).map_or(sealed::Proof::None, |t| sealed::Proof::At(*t));
                     let elements = sealed::judge(session, path, &opened, proof);
                     seals.push((path, sha256(&entry.data), opened));
                     elements
@@ -246,7 +256,11 @@ impl<'a> Whole<'a> {
 fn judge_sequence(seals: &[(&str, Digest, Opened)]) -> Vec<Element> {
     let objects: Vec<_> = seals
         .iter()
-        .map(|(path, digest, opened)| sequence::Sealed { path, digest: *digest, content: &opened.content })
+        .map(|(path, digest, opened)| sequence::Sealed {
+            path,
+            digest: *digest,
+            content: &opened.content,
+        })
         .collect();
     sequence::check(&objects)
 }

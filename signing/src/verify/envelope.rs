@@ -35,7 +35,12 @@ pub(super) fn open(signature: &[u8], manifest: &[u8]) -> Result<Opened, Fault> {
 
 /// Judges the signer. Lists of a time-stamp authority may come along for tokens that carry none; one
 /// that serves neither signer nor token is refused, because nothing would notice its change.
-pub(super) fn judge(session: &mut Session<'_>, path: &str, opened: &Opened, proof: Proof) -> Vec<Element> {
+pub(super) fn judge(
+    session: &mut Session<'_>,
+    path: &str,
+    opened: &Opened,
+    proof: Proof,
+) -> Vec<Element> {
     let (own, others): (Vec<_>, Vec<_>) =
         opened.crls.iter().cloned().partition(|crl| session.is_of_signer(opened, crl));
     let mut elements = sealed::judge(session, path, &Opened { crls: own, ..opened.clone() }, proof);

@@ -19,7 +19,7 @@ type File = (String, Vec<u8>);
 
 /// What a file is.
 enum Nature {
-    Token(Token),
+    Token(Box<Token>),
     Record,
     Seal,
     List(Vec<Vec<u8>>),
@@ -83,7 +83,9 @@ impl<'a> View<'a, '_> {
             (Ok(()), Some(file)) => {
                 self.cover(file, Some(token.gen_time()));
                 let detail = format!("{file} existed at {}", token.gen_time());
-                Element::ok(name, Kind::Timestamp, detail).by(token.authority()).at(token.gen_time())
+                Element::ok(name, Kind::Timestamp, detail)
+                    .by(token.authority())
+                    .at(token.gen_time())
             }
         };
         self.out.push(element);
@@ -168,20 +170,24 @@ impl<'a> View<'a, '_> {
 
 fn nature((name, bytes): &File) -> Nature {
     if let Ok(token) = Token::parse(bytes) {
-        return Nature::Token(token);
+        return Nature::Token(Box::new(token));
     }
     if let Some(token) = answer(bytes) {
-        return Nature::Token(token);
+        return Nature::Token(Box::new(token));
     }
     let empty = verify_record_with(bytes, Object::Bytes(&[]), Timestamp::default(), |_, _| Ok(()));
-    if !matches!(empty, Err(RecordError::Malformed(_) | RecordError::TooLarge(_))) || ends(name, ".ers") {
+    if !matches!(empty, Err(RecordError::Malformed(_) | RecordError::TooLarge(_)))
+        || ends(name, ".ers")
+    {
         return Nature::Record;
     }
     if let Some(lists) = lists(name, bytes) {
         return Nature::List(lists);
     }
     match open(bytes) {
-        Err(SealError::Malformed | SealError::TooLarge) if !ends(name, ".p7m") && !ends(name, ".p7s") => {
+        Err(SealError::Malformed | SealError::TooLarge)
+            if !ends(name, ".p7m") && !ends(name, ".p7s") =>
+        {
             Nature::Data
         }
         _ => Nature::Seal,

@@ -54,7 +54,13 @@ pub(super) fn check<'a>(
     for (name, (manifest, _)) in manifests {
         if intact(&name).is_none() {
             let detail = format!("its record {name} is not here, or was changed");
-            elements.push(Element::new(manifest, Kind::Document, Verdict::Indeterminate, "no-record", detail));
+            elements.push(Element::new(
+                manifest,
+                Kind::Document,
+                Verdict::Indeterminate,
+                "no-record",
+                detail,
+            ));
         }
     }
     (elements, proofs)
@@ -72,14 +78,25 @@ fn check_one<'a>(
     };
     let Some(bytes) = intact(&object.path) else {
         let detail = format!("the file {} is not here, or was changed", object.path);
-        let element = Element::new(name, Kind::EvidenceRecord, Verdict::Indeterminate, "object-changed", detail);
+        let element = Element::new(
+            name,
+            Kind::EvidenceRecord,
+            Verdict::Indeterminate,
+            "object-changed",
+            detail,
+        );
         return (element, None);
     };
     if !object.is_of(bytes) {
-        return (invalid(name, "object-not-named", "its manifest has another digest of the file"), None);
+        return (
+            invalid(name, "object-not-named", "its manifest has another digest of the file"),
+            None,
+        );
     }
     let now = session.now;
-    match verify_record_with(record, Object::Bytes(bytes), now, |token, until| session.token(token, until)) {
+    match verify_record_with(record, Object::Bytes(bytes), now, |token, until| {
+        session.token(token, until)
+    }) {
         Ok(verdict) => {
             let time = verdict.time;
             (holds(name, &object.path, &verdict), Some((object.path.clone(), time)))

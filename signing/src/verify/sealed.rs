@@ -25,7 +25,12 @@ pub(super) enum Proof {
 }
 
 /// Judges an opened seal: its time-stamp, if it has one, and its signer.
-pub(super) fn judge(session: &mut Session<'_>, path: &str, opened: &Opened, proof: Proof) -> Vec<Element> {
+pub(super) fn judge(
+    session: &mut Session<'_>,
+    path: &str,
+    opened: &Opened,
+    proof: Proof,
+) -> Vec<Element> {
     let seal = Element::ok(path, Kind::Seal, sealed(opened)).by(&opened.signer.subject);
     let mut out = vec![seal.at(opened.signing_time)];
     let (stamp, stamped) = time_stamp(session, path, opened);
@@ -36,7 +41,13 @@ pub(super) fn judge(session: &mut Session<'_>, path: &str, opened: &Opened, proo
     };
     if opened.signing_time > known.unwrap_or(session.now).plus(SKEW) {
         let detail = "it claims a signing time later than the time that is proved";
-        out.push(Element::new(path, Kind::Chain, Verdict::Invalid, "signing-time-too-late", detail));
+        out.push(Element::new(
+            path,
+            Kind::Chain,
+            Verdict::Invalid,
+            "signing-time-too-late",
+            detail,
+        ));
         return out;
     }
     out.push(chain(session, path, opened, proof, known));
@@ -116,9 +127,14 @@ fn chain(
         Err(error) => error,
     };
     let ended = matches!(error, PathError::Expired | PathError::CrlStale { .. });
-    if ended && matches!(proof, Proof::Unneeded) && session.signer(opened, opened.signing_time).is_ok() {
+    if ended
+        && matches!(proof, Proof::Unneeded)
+        && session.signer(opened, opened.signing_time).is_ok()
+    {
         let detail = "the signer was trusted at the claimed signing time; all evidence inside is proved by itself";
-        return Element::ok(path, Kind::Chain, detail).by(&opened.signer.subject).at(opened.signing_time);
+        return Element::ok(path, Kind::Chain, detail)
+            .by(&opened.signer.subject)
+            .at(opened.signing_time);
     }
     let forged = error == PathError::UnknownAuthority && session.claims_anchor(opened);
     let verdict = if forged { Verdict::Invalid } else { path_verdict(&error) };
@@ -129,5 +145,6 @@ fn chain(
         }
         _ => "",
     };
-    Element::new(path, Kind::Chain, verdict, code, format!("{error}{remedy}")).by(&opened.signer.subject)
+    Element::new(path, Kind::Chain, verdict, code, format!("{error}{remedy}"))
+        .by(&opened.signer.subject)
 }

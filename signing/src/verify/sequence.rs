@@ -72,7 +72,8 @@ pub(super) fn check(objects: &[Sealed<'_>]) -> Vec<Element> {
         return subjects.iter().zip(objects).filter_map(|(s, o)| unreadable(s, o.path)).collect();
     };
     let bundle = Bundle { first, subjects: &subjects, places: &places };
-    let faults: Vec<_> = objects.iter().enumerate().filter_map(|(n, o)| bundle.fault(n, o.path)).collect();
+    let faults: Vec<_> =
+        objects.iter().enumerate().filter_map(|(n, o)| bundle.fault(n, o.path)).collect();
     if !faults.is_empty() {
         return faults;
     }
@@ -87,8 +88,10 @@ pub(super) fn named_digests<'a>(contents: impl Iterator<Item = &'a [u8]>) -> Has
     let mut out = HashSet::new();
     for content in contents {
         let Subject::Evidence(evidence) = subject(content) else { continue };
-        let parts = evidence.user_content_info.pointer("/PartsInfo/PartInfo").and_then(Value::as_array);
-        let values = parts.into_iter().flatten().filter_map(|part| part.get("DigestValue")?.as_str());
+        let parts =
+            evidence.user_content_info.pointer("/PartsInfo/PartInfo").and_then(Value::as_array);
+        let values =
+            parts.into_iter().flatten().filter_map(|part| part.get("DigestValue")?.as_str());
         out.extend(values.filter_map(|value| value.parse::<Digest>().ok()));
     }
     out
@@ -119,7 +122,10 @@ impl Bundle<'_> {
             return invalid("foreign-message", format!("it is evidence about message {other}"));
         }
         if evidence.user_content_info != self.first.user_content_info {
-            return invalid("content-differs", "its document digests differ from the first's".to_owned());
+            return invalid(
+                "content-differs",
+                "its document digests differ from the first's".to_owned(),
+            );
         }
         if self.twin(number, evidence) {
             return invalid("duplicate-evidence", "another evidence has its identifier".to_owned());
@@ -145,10 +151,16 @@ impl Bundle<'_> {
             return new(Verdict::Indeterminate, "gap", detail);
         };
         if *place >= number {
-            return new(Verdict::Invalid, "out-of-order", "it stands before what it cites".to_owned());
+            return new(
+                Verdict::Invalid,
+                "out-of-order",
+                "it stands before what it cites".to_owned(),
+            );
         }
         match self.subjects.get(*place) {
-            Some(Subject::Evidence(before)) if evidence.event_time.plus(SKEW) < before.event_time => {
+            Some(Subject::Evidence(before))
+                if evidence.event_time.plus(SKEW) < before.event_time =>
+            {
                 let detail = format!(
                     "its time {} is before that of what it cites, {}",
                     evidence.event_time, before.event_time

@@ -95,8 +95,12 @@ impl<'a> Session<'a> {
             let crls = std::slice::from_ref(crl);
             let material = Material { leaf, chain: token.chain(), crls, known_crls: token.crls() };
             let policy = Policy { now: Some(self.now), ..Policy::default() };
-            let path = check_path(self.anchors, &material, Usage::TimeStamping, token.gen_time(), &policy);
-            !matches!(path, Err(PathError::StrayCrl | PathError::CrlInvalid(_) | PathError::CrlFuture))
+            let path =
+                check_path(self.anchors, &material, Usage::TimeStamping, token.gen_time(), &policy);
+            !matches!(
+                path,
+                Err(PathError::StrayCrl | PathError::CrlInvalid(_) | PathError::CrlFuture)
+            )
         })
     }
 
@@ -109,7 +113,8 @@ impl<'a> Session<'a> {
             self.anchors.iter().filter_map(|a| Certificate::parse(&a.der).ok()).any(|anchor| {
                 let id = anchor.subject_key_id();
                 // The key identifier ends the extension when it stands alone in it
-                let named = key.zip(id).is_some_and(|(key, id)| !id.is_empty() && key.ends_with(id));
+                let named =
+                    key.zip(id).is_some_and(|(key, id)| !id.is_empty() && key.ends_with(id));
                 named || anchor.subject == certificate.issuer
             })
         })

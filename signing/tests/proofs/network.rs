@@ -1,7 +1,6 @@
 //! A network of two nodes and a time-stamp authority, and the bundle of one message between them.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use const_oid::ObjectIdentifier;
 use schemas::digest::Digest;
@@ -75,12 +74,19 @@ pub fn records(tsa: &Tsa, objects: &[Vec<u8>], at: Timestamp) -> Vec<Vec<u8>> {
     let leaves: Vec<_> = objects.iter().map(|o| sha256(o)).collect();
     let tree = Tree::build(leaves.clone()).unwrap();
     let token = stamp(tsa, &tree.root(), at);
-    let one = |(n, leaf): (usize, &Digest)| record(&tree.path(n).unwrap(), leaf, token.der()).unwrap();
+    let one =
+        |(n, leaf): (usize, &Digest)| record(&tree.path(n).unwrap(), leaf, token.der()).unwrap();
     leaves.iter().enumerate().map(one).collect()
 }
 
 /// The JSON of an evidence, with the keys that order it.
-pub fn evidence(id: &str, message: &str, at: Timestamp, previous: Option<&[u8]>, document: &[u8]) -> Vec<u8> {
+pub fn evidence(
+    id: &str,
+    message: &str,
+    at: Timestamp,
+    previous: Option<&[u8]>,
+    document: &[u8],
+) -> Vec<u8> {
     let mut extension = json!({ "isCritical": false, "hop": 0, "state": "accepted" });
     if let Some(previous) = previous {
         extension["PreviousEvidenceDigest"] = json!(sha256(previous));
@@ -112,7 +118,9 @@ pub fn story() -> Story {
 
 pub fn story_of(net: Network) -> Story {
     let at = common::now().plus(-60 * MINUTE);
-    let seal = |by: &Sealer, n: i64, content: Vec<u8>| by.seal(&content, at.plus(n * SECOND), None).unwrap().der;
+    let seal = |by: &Sealer, n: i64, content: Vec<u8>| {
+        by.seal(&content, at.plus(n * SECOND), None).unwrap().der
+    };
     let a = seal(&net.etat, 0, evidence("a", "m", at, None, DOCUMENT));
     let b = seal(&net.cd34, 1, evidence("b", "m", at.plus(SECOND), Some(&a), DOCUMENT));
     let d = seal(&net.cd34, 2, evidence("d", "m", at.plus(2 * SECOND), Some(&b), DOCUMENT));
@@ -121,8 +129,11 @@ pub fn story_of(net: Network) -> Story {
     Story { net, seals, records, sealed_at: at }
 }
 
-pub const NAMES: [&str; 3] =
-    ["evidence/001-SubmissionAcceptance.p7m", "evidence/002-RelayAcceptance.p7m", "evidence/003-ContentConsignment.p7m"];
+pub const NAMES: [&str; 3] = [
+    "evidence/001-SubmissionAcceptance.p7m",
+    "evidence/002-RelayAcceptance.p7m",
+    "evidence/003-ContentConsignment.p7m",
+];
 
 impl Story {
     pub fn input(&self) -> BundleInput<'static> {
@@ -131,11 +142,17 @@ impl Story {
             media_type: media_type.to_owned(),
             bytes: Cow::Owned(bytes.to_vec()),
         };
-        let mut files: Vec<_> =
-            NAMES.iter().zip(&self.seals).map(|(n, s)| file(n, "application/pkcs7-mime", s)).collect();
+        let mut files: Vec<_> = NAMES
+            .iter()
+            .zip(&self.seals)
+            .map(|(n, s)| file(n, "application/pkcs7-mime", s))
+            .collect();
         files.push(file("documents/acte d'état civil.txt", "text/plain", DOCUMENT));
         files.push(file("report.html", "text/html", b"<!doctype html><title>Preuve</title>"));
-        let record = |(name, der): (&&str, &Vec<u8>)| BundleRecord { object: (*name).to_owned(), der: der.clone() };
+        let record = |(name, der): (&&str, &Vec<u8>)| BundleRecord {
+            object: (*name).to_owned(),
+            der: der.clone(),
+        };
         let records = NAMES.iter().zip(&self.records).map(record).collect();
         BundleInput { files, records, crls: vec![], at: common::now().plus(-MINUTE) }
     }
@@ -144,4 +161,3 @@ impl Story {
         build_bundle(self.input(), &self.net.etat).unwrap()
     }
 }
-

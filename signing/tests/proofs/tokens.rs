@@ -36,7 +36,9 @@ fn openssl_verifies_our_answers_and_tokens() {
             room.openssl_ok("ts -reply -in r.tsr -token_out -out t.tst");
             room.openssl_ok("ts -verify -data data -in t.tst -token_in -CAfile ca.pem");
             room.put("other", "un autre");
-            assert!(!room.openssl("ts -verify -data other -in r.tsr -CAfile ca.pem").status.success());
+            assert!(
+                !room.openssl("ts -verify -data other -in r.tsr -CAfile ca.pem").status.success()
+            );
         }
         room.openssl_ok("ts -query -data data -sha256 -out q.tsq");
         room.put("r.tsr", net.tsa.respond(&room.get("q.tsq"), common::now()));
@@ -58,9 +60,15 @@ fn openssl_reads_why_we_refuse() {
         String::from_utf8(room.openssl_ok("ts -reply -in r.tsr -text").stdout).unwrap()
     };
     room.openssl_ok("ts -query -data data -sha1 -out q.tsq");
-    assert!(refusal(&room.get("q.tsq"), common::now()).contains("unrecognized or unsupported algorithm"));
+    assert!(
+        refusal(&room.get("q.tsq"), common::now())
+            .contains("unrecognized or unsupported algorithm")
+    );
     room.openssl_ok("ts -query -data data -sha256 -tspolicy 1.2.3 -out q.tsq");
-    assert!(refusal(&room.get("q.tsq"), common::now()).contains("the requested TSA policy is not supported"));
+    assert!(
+        refusal(&room.get("q.tsq"), common::now())
+            .contains("the requested TSA policy is not supported")
+    );
     assert!(refusal(b"hello", common::now()).contains("the data submitted has the wrong format"));
     room.openssl_ok("ts -query -data data -sha256 -out q.tsq");
     let late = refusal(&room.get("q.tsq"), common::now().plus(16 * YEAR));
@@ -80,7 +88,9 @@ fn openssl_authority(room: &Room, precision: u8) {
         ),
     );
     room.put("serial", "01\n");
-    room.openssl_ok("req -x509 -newkey rsa:2048 -nodes -subj /CN=CA -days 3650 -keyout ca.key -out ca.pem");
+    room.openssl_ok(
+        "req -x509 -newkey rsa:2048 -nodes -subj /CN=CA -days 3650 -keyout ca.key -out ca.pem",
+    );
     room.openssl_ok("req -newkey rsa:3072 -nodes -subj /CN=TSA -keyout tsa.key -out tsa.csr");
     room.openssl_ok(
         "x509 -req -in tsa.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 3650 -extfile tsa.cnf -extensions ext -out tsa.pem",
@@ -111,7 +121,10 @@ fn we_accept_what_openssl_answers_to_us() {
         let trust = Trust { revocation: Revocation::IfPresent, ..Trust::new(&anchors, now) };
         token.check(&trust, now).unwrap();
         room.put("index.txt", "");
-        room.put("crl.cnf", "[ca]\ndefault_ca=c\n[c]\ndatabase=index.txt\ndefault_md=sha256\ndefault_crl_days=30\n");
+        room.put(
+            "crl.cnf",
+            "[ca]\ndefault_ca=c\n[c]\ndatabase=index.txt\ndefault_md=sha256\ndefault_crl_days=30\n",
+        );
         room.openssl_ok("ca -gencrl -config crl.cnf -keyfile ca.key -cert ca.pem -out crl.pem");
         room.openssl_ok("crl -in crl.pem -outform DER -out crl.der");
         let crls = [room.get("crl.der")];
@@ -215,7 +228,11 @@ fn only_a_certificate_for_time_stamping_alone_will_do() {
         room.openssl_ok(&format!("req -x509 -key key.pem -subj /CN=TSA -days 30 -addext {extension} -outform DER -out c.der"));
         let tsa = Tsa::new(std::sync::Arc::new(key), &[room.get("c.der")], &[], POLICY).unwrap();
         let answer = tsa.respond(&request.to_der().unwrap(), common::now().plus(2000));
-        assert_eq!(request.answer(&answer, common::now(), MINUTE), Err(TspError::WrongUsage), "{usage}");
+        assert_eq!(
+            request.answer(&answer, common::now(), MINUTE),
+            Err(TspError::WrongUsage),
+            "{usage}"
+        );
     }
 }
 
@@ -244,8 +261,13 @@ fn the_key_must_be_that_of_the_certificate() {
     let key = SoftwareKey::generate(Algorithm::EcdsaP256Sha256).unwrap();
     let other = SoftwareKey::generate(Algorithm::EcdsaP256Sha256).unwrap();
     let subject = Subject::named("Horodatage");
-    let issued = net.authority.issue(&Profile::Tsa, &subject, other.public_key_der(), at, at.plus(YEAR)).unwrap();
-    assert!(Tsa::new(std::sync::Arc::new(key), &[issued.clone()], &[], POLICY).is_err());
+    let issued = net
+        .authority
+        .issue(&Profile::Tsa, &subject, other.public_key_der(), at, at.plus(YEAR))
+        .unwrap();
+    assert!(
+        Tsa::new(std::sync::Arc::new(key), std::slice::from_ref(&issued), &[], POLICY).is_err()
+    );
     assert!(CertInfo::parse(&issued).unwrap().subject.contains("Horodatage"));
 }
 

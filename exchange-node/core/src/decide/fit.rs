@@ -6,11 +6,11 @@ use schemas::event::Event;
 use schemas::ids::NodeId;
 use schemas::problem::Code;
 
+use crate::fold;
 use crate::input::EvidenceFact;
 use crate::refusal::Refusal;
 use crate::state::Held;
 use crate::step::Step;
-use crate::fold;
 
 /// A known identifier must stand for the same evidence.
 pub(super) fn same(known: &Held, fact: &EvidenceFact) -> Result<(), Refusal> {
@@ -64,7 +64,11 @@ fn relay(step: &Step<'_>, fact: &EvidenceFact) -> Result<(), Refusal> {
         _ => !last && !about_me,
     };
     let upstream = !about_me && is_before(step, external);
-    if fits && !upstream && fact.issuer != *external { Ok(()) } else { Err(mismatch("its issuer cannot attest this hop")) }
+    if fits && !upstream && fact.issuer != *external {
+        Ok(())
+    } else {
+        Err(mismatch("its issuer cannot attest this hop"))
+    }
 }
 
 /// Whether a node is this one, or lies before it on the way.
@@ -95,9 +99,8 @@ fn home<'a>(step: &Step<'a>) -> Option<&'a NodeId> {
 /// Events that exclude each other: a node that attests both contradicts itself.
 fn possible(step: &Step<'_>, fact: &EvidenceFact) -> Result<(), Refusal> {
     use Event as E;
-    let theirs = |event| {
-        step.next.evidence.iter().any(|h| h.event == event && h.node != *step.ctx.node)
-    };
+    let theirs =
+        |event| step.next.evidence.iter().any(|h| h.event == event && h.node != *step.ctx.node);
     let excluded: &[Event] = match fact.event {
         E::ContentHandover => &[
             E::ContentHandoverFailure,
@@ -111,11 +114,9 @@ fn possible(step: &Step<'_>, fact: &EvidenceFact) -> Result<(), Refusal> {
             E::ConsignmentRejection,
             E::AcceptanceRejectionExpiry,
         ],
-        E::ContentConsignment => &[
-            E::ContentConsignmentFailure,
-            E::ConsignmentRejection,
-            E::AcceptanceRejectionExpiry,
-        ],
+        E::ContentConsignment => {
+            &[E::ContentConsignmentFailure, E::ConsignmentRejection, E::AcceptanceRejectionExpiry]
+        }
         E::ConsignmentAcceptance => &[E::ConsignmentRejection, E::AcceptanceRejectionExpiry],
         E::ContentConsignmentFailure | E::ConsignmentRejection | E::AcceptanceRejectionExpiry => &[
             E::ContentConsignment,
@@ -129,23 +130,23 @@ fn possible(step: &Step<'_>, fact: &EvidenceFact) -> Result<(), Refusal> {
         _ => &[],
     };
     // C.3 goes before D.2 when a place that was accepted cannot be filled.
-    let allowed = |e: &Event| {
-        fact.event == E::ContentConsignmentFailure && *e == E::ConsignmentAcceptance
-    };
+    let allowed =
+        |e: &Event| fact.event == E::ContentConsignmentFailure && *e == E::ConsignmentAcceptance;
     let by = |event, node: &NodeId| {
         step.next.evidence.iter().any(|h| h.event == event && h.node == *node)
     };
-    let hop = match fact.event {
-        E::RelayAcceptance => by(E::RelayRejection, &fact.issuer),
-        E::RelayRejection => {
-            by(E::RelayAcceptance, &fact.issuer)
-                || step.next.evidence.iter().any(|h| {
-                    h.node == fact.issuer && matches!(h.event.family(), 'C' | 'D' | 'E')
-                })
-        }
-        // A node that refused the dispatch has nothing to consign.
-        _ => by(E::RelayRejection, &fact.issuer),
-    };
+    let hop =
+        match fact.event {
+            E::RelayAcceptance => by(E::RelayRejection, &fact.issuer),
+            E::RelayRejection => {
+                by(E::RelayAcceptance, &fact.issuer)
+                    || step.next.evidence.iter().any(|h| {
+                        h.node == fact.issuer && matches!(h.event.family(), 'C' | 'D' | 'E')
+                    })
+            }
+            // A node that refused the dispatch has nothing to consign.
+            _ => by(E::RelayRejection, &fact.issuer),
+        };
     if hop || excluded.iter().any(|e| theirs(*e) && !allowed(e)) {
         return Err(mismatch("it contradicts evidence of the same node"));
     }
@@ -168,9 +169,7 @@ pub(super) fn mismatch(what: &str) -> Refusal {
         "its issuer lies before this node on the way" => {
             "son émetteur se situe en amont de ce nœud"
         }
-        "its issuer has attested this event already" => {
-            "son émetteur a déjà attesté cet événement"
-        }
+        "its issuer has attested this event already" => "son émetteur a déjà attesté cet événement",
         "it does not name the other node of its hop" => {
             "elle ne nomme pas l'autre nœud de son étape"
         }

@@ -65,9 +65,9 @@ pub(super) fn arrive_again(step: &mut Step<'_>, dispatch: &Inbound<'_>) -> Resul
         });
         return Ok(());
     }
-    let own = |event| step.next.evidence.iter().find(|h| h.event == event && h.node == *step.ctx.node);
-    step.answer =
-        own(Event::RelayAcceptance).or_else(|| own(Event::RelayRejection)).map(|h| h.id);
+    let own =
+        |event| step.next.evidence.iter().find(|h| h.event == event && h.node == *step.ctx.node);
+    step.answer = own(Event::RelayAcceptance).or_else(|| own(Event::RelayRejection)).map(|h| h.id);
     step.send_again();
     Ok(())
 }
@@ -170,8 +170,7 @@ enum Verdict {
 fn examine(dispatch: &Inbound<'_>, ctx: &Context<'_>) -> Result<Verdict, Refusal> {
     let mut quota = None;
     for finding in &dispatch.findings {
-        let refusal =
-            Refusal::new(finding.code, finding.detail.clone(), finding.detail_fr.clone());
+        let refusal = Refusal::new(finding.code, finding.detail.clone(), finding.detail_fr.clone());
         match finding.code {
             // A fault of this node is nobody's refusal: the frame comes back.
             Code::Internal | Code::Overloaded | Code::StoreUnavailable => return Err(refusal),
@@ -179,9 +178,8 @@ fn examine(dispatch: &Inbound<'_>, ctx: &Context<'_>) -> Result<Verdict, Refusal
             _ => return Ok(Verdict::Refused(refusal)),
         }
     }
-    let checked = acceptance(dispatch)
-        .and_then(|()| times(dispatch, ctx))
-        .and_then(|()| way(dispatch, ctx));
+    let checked =
+        acceptance(dispatch).and_then(|()| times(dispatch, ctx)).and_then(|()| way(dispatch, ctx));
     Ok(match checked {
         Err(refusal) => Verdict::Refused(refusal),
         Ok(Some(next)) => Verdict::Onward(next),
@@ -316,8 +314,8 @@ fn first_state(dispatch: &Inbound<'_>, verdict: &Verdict, ctx: &Context<'_>) -> 
     let envelope = dispatch.envelope;
     let process = rules::process(ctx.catalogue, &envelope.process);
     let requested = &envelope.requested;
-    let mode = process
-        .map_or(requested.consignment, |p| rules::consignment(p, requested.consignment));
+    let mode =
+        process.map_or(requested.consignment, |p| rules::consignment(p, requested.consignment));
     let (role, next_hop) = match verdict {
         Verdict::Onward(next) => (Role::Relay, Some(next.clone())),
         Verdict::Here(_) | Verdict::Refused(_) => (Role::Recipient, None),
@@ -347,7 +345,12 @@ fn first_state(dispatch: &Inbound<'_>, verdict: &Verdict, ctx: &Context<'_>) -> 
         consignment: mode,
         attempts: 0,
         timers,
-        evidence: dispatch.acceptance.iter().filter(|_| acceptance(dispatch).is_ok()).map(held).collect(),
+        evidence: dispatch
+            .acceptance
+            .iter()
+            .filter(|_| acceptance(dispatch).is_ok())
+            .map(held)
+            .collect(),
         business: None,
         dispatch: Some(dispatch.dispatch),
     }

@@ -28,7 +28,10 @@ fn row_02_acceptance_of_a_submission() {
     let ground = Ground::direct();
     let accepted = outcome(&ground, |_, _| {}).unwrap();
     let a1 = &accepted.evidence;
-    assert_eq!((a1.event, a1.reasons.as_slice()), (Event::SubmissionAcceptance, &[Reason::Ra01][..]));
+    assert_eq!(
+        (a1.event, a1.reasons.as_slice()),
+        (Event::SubmissionAcceptance, &[Reason::Ra01][..])
+    );
     assert_eq!((a1.delivery, a1.recipient_index, a1.hop), (None, None, 0));
     let (delivery, effects) = &accepted.deliveries[0];
     assert_eq!((delivery.phase, delivery.role), (Phase::Accepted, Role::Sender));
@@ -59,8 +62,7 @@ fn row_02_one_evidence_for_many_recipients_here_and_elsewhere() {
 #[test]
 fn nothing_is_late_before_the_time_that_the_sender_asked_for() {
     let later = fixture::T0.plus(10 * DAY);
-    let accepted =
-        outcome(&Ground::direct(), |_, e| e.requested.not_before = Some(later)).unwrap();
+    let accepted = outcome(&Ground::direct(), |_, e| e.requested.not_before = Some(later)).unwrap();
     let timers = &accepted.deliveries[0].0.timers;
     assert_eq!(timers.consign, Some(later.plus(DAY)));
     assert_eq!(timers.relay_send, Some(fixture::T0.plus(DAY)));

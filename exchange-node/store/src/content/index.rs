@@ -114,7 +114,10 @@ impl Index {
                 Some(at) => Some(copies.swap_remove(at)),
                 None if self.contents.get(digest) == Some(&location) => {
                     let heir = copies.pop();
-                    heir.inspect(|heir| drop(self.contents.insert(*digest, *heir)))
+                    if let Some(heir) = heir {
+                        self.contents.insert(*digest, heir);
+                    }
+                    heir
                 }
                 None => None,
             }
