@@ -25,7 +25,7 @@ enum Outcome {
 /// When a step cannot be carried out at all.
 pub(crate) fn run(root: &Path) -> Result<bool> {
     let mut tally = Tally::default();
-    tally.step("fmt", || cargo(root, &["fmt", "--all", "--check"], &[]))?;
+    tally.step("fmt", || cargo(root, &["fmt", "--all", "--check", "--", "-l"], &[]))?;
     tally.step("deps", || Ok(outcome(deps::check(root)?)))?;
     tally.step("size", || {
         let measured = size::measure(root)?;
