@@ -5,9 +5,12 @@
 //! skipped, and says so.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::time::Duration;
+
 use broker_adapter::Options;
 use broker_adapter::conformance::{self, Ground};
 
+mod processes;
 #[cfg(any(feature = "amqp", feature = "kafka"))]
 mod services;
 
@@ -33,6 +36,15 @@ async fn embedded() {
     pass(&ground(format!("embedded://{}", file.display()))).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn embedded_with_several_processes() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("embedded://{}", directory.path().join("backbone.db").display());
+    // A lease of 3 s, and what a busy machine needs.
+    processes::a_killed_reader_loses_nothing(&url, Duration::from_secs(8)).await;
+    processes::what_a_killed_publisher_saw_confirmed_is_there(&url).await;
+}
+
 /// So deep that no socket can be bound there: subscribers must poll.
 #[tokio::test(flavor = "multi_thread")]
 async fn embedded_without_bells() {
@@ -45,6 +57,8 @@ async fn embedded_without_bells() {
 #[tokio::test(flavor = "multi_thread")]
 async fn amqp() {
     let Some((url, broker)) = services::find("rabbitmq", "PLI_TEST_AMQP") else { return };
+    processes::a_killed_reader_loses_nothing(&url, Duration::from_secs(5)).await;
+    processes::what_a_killed_publisher_saw_confirmed_is_there(&url).await;
     pass(&Ground { broker, returns: true, ..ground(url) }).await;
 }
 
@@ -52,5 +66,8 @@ async fn amqp() {
 #[tokio::test(flavor = "multi_thread")]
 async fn kafka() {
     let Some((url, broker)) = services::find("kafka", "PLI_TEST_KAFKA") else { return };
+    // Less than the session of the dead reader, whose place is taken by name.
+    processes::a_killed_reader_loses_nothing(&url, Duration::from_secs(5)).await;
+    processes::what_a_killed_publisher_saw_confirmed_is_there(&url).await;
     pass(&Ground { broker, ..ground(url) }).await;
 }

@@ -269,12 +269,16 @@ pub(super) async fn newest(reader: &Reader) -> Result<i64, BackboneError> {
 
 /// SQLite may call a file busy without asking the busy handler while two processes switch it to
 /// WAL at once; so this tries again.
-async fn connect(path: &Path, level: SqliteSynchronous) -> Result<SqliteConnection, BackboneError> {
+pub(super) async fn connect(
+    path: &Path,
+    level: SqliteSynchronous,
+) -> Result<SqliteConnection, BackboneError> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(level)
+        .pragma("wal_autocheckpoint", "0") // see `keeper.rs`
         .busy_timeout(Duration::from_secs(30));
     let mut tries = 0;
     loop {

@@ -4,6 +4,7 @@
 //! - `bell.rs`: how a publisher wakes the subscribers of other processes (datagram sockets beside
 //!   the file; polling is the fallback).
 //! - `subscription.rs`: claims, acknowledgements, leases.
+//! - `keeper.rs`: keeps the write-ahead log short, beside the path of the frames.
 //!
 //! A publisher commits with `synchronous=FULL`: what is confirmed survives a power cut. Claims and
 //! acknowledgements commit with `synchronous=NORMAL`: losing one makes a duplicate, never a loss.
@@ -17,18 +18,21 @@ use schemas::ids::NodeId;
 
 use self::bell::Bell;
 use self::file::File;
+use self::keeper::Keeper;
 use crate::{
     Backbone, BackboneError, Destination, Frame, Lane, Options, Outcome, Subscription, url,
 };
 
 mod bell;
 mod file;
+mod keeper;
 mod subscription;
 
 /// One process's door to the file.
 #[derive(Debug)]
 pub(crate) struct Embedded {
     shared: Arc<Shared>,
+    keeper: Keeper,
 }
 
 /// What the backbone and its subscriptions have in common.
@@ -48,7 +52,8 @@ impl Embedded {
         let path = path_of(url)?;
         let file = File::open(&path).await?;
         let bell = Bell::hang(&path, file.reader());
-        Ok(Self { shared: Arc::new(Shared { file, bell, lease: options.lease }) })
+        let keeper = Keeper::start(&path).await?;
+        Ok(Self { shared: Arc::new(Shared { file, bell, lease: options.lease }), keeper })
     }
 
     /// The lane of each frame that may be sent; the others have their outcome already.
@@ -126,6 +131,7 @@ impl Backbone for Embedded {
 
     async fn close(&self) {
         self.shared.bell.take_down();
+        self.keeper.stop();
         self.shared.file.close().await;
     }
 }
