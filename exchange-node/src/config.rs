@@ -74,9 +74,9 @@ pub struct BackboneSection {
     /// Set before the node's id in the names of lanes, so that several networks share a broker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<NodeId>,
-    /// Replication of topics.
-    #[serde(default = "one")]
-    pub replication: u16,
+    /// Copies of each lane; the broker's default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replication: Option<u16>,
     /// Retention of topics, in hours.
     #[serde(default = "week")]
     pub retention_hours: u32,
@@ -182,9 +182,6 @@ impl Default for LogSection {
     }
 }
 
-const fn one() -> u16 {
-    1
-}
 const fn week() -> u32 {
     7 * 24
 }

@@ -22,6 +22,7 @@ pub mod directory;
 pub mod download;
 pub mod engine;
 pub mod files;
+pub mod fsck;
 pub mod inbound;
 pub mod keys;
 pub mod localnet;

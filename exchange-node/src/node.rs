@@ -246,7 +246,7 @@ fn policy(config: &Config) -> Policy {
 fn options(config: &Config) -> Options {
     Options {
         node: Some(config.node.id.clone()),
-        replication: Some(config.backbone.replication),
+        replication: config.backbone.replication,
         retention: Some(Duration::from_secs(3600 * u64::from(config.backbone.retention_hours))),
         ..Options::default()
     }

@@ -38,7 +38,8 @@ impl Authority {
 
     /// Keys and requests made by OpenSSL, not by us.
     fn request(&self, name: &str) -> String {
-        let (key, csr) = (self.text(&format!("{name}.key")), self.text(&format!("{name}.csr")));
+        let (key, csr) =
+            (self.text(&format!("node-{name}.key")), self.text(&format!("node-{name}.csr")));
         let curve = ["-pkeyopt", "ec_paramgen_curve:P-256"];
         openssl(&[&["genpkey", "-algorithm", "EC", "-out", &key][..], &curve].concat());
         openssl(&["req", "-new", "-key", &key, "-subj", "/CN=whatever", "-out", &csr]);

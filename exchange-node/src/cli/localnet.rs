@@ -15,6 +15,8 @@ use crate::localnet::topology::Topology;
 pub(super) enum LocalnetVerb {
     /// Start a network, or what is not running of it; returns when all is ready
     Up(UpArgs),
+    /// Play one exchange with its answer and its proofs, on a running or a fresh network
+    Demo(DirArgs),
     /// Say what runs
     Status(DirArgs),
     /// Kill a node without warning (kill -9)
@@ -81,6 +83,7 @@ const KILLED: Text = text(
 pub(super) fn run(verb: LocalnetVerb, call: &Call) -> anyhow::Result<()> {
     match verb {
         LocalnetVerb::Up(args) => super::node::runtime()?.block_on(up(args, call)),
+        LocalnetVerb::Demo(args) => super::node::runtime()?.block_on(demo(&args, call)),
         LocalnetVerb::Status(args) => status(&args, call),
         LocalnetVerb::Kill(args) => {
             network::kill(&args.at.dir, &args.node)?;
@@ -117,6 +120,17 @@ async fn up(args: UpArgs, call: &Call) -> anyhow::Result<()> {
     call.screen.tell(STOP, &[]);
     super::node::stop_signal().await;
     tokio::task::spawn_blocking(move || network::down(&dir, false)).await?
+}
+
+async fn demo(args: &DirArgs, call: &Call) -> anyhow::Result<()> {
+    let wishes = Wishes {
+        dir: args.dir.clone(),
+        backbone: "embedded".to_owned(),
+        store: "sqlite".to_owned(),
+        topology: Topology::built_in()?,
+    };
+    network::up(&wishes, clock::system().now()).await?;
+    super::demo::play(&args.dir.canonicalize()?, call).await
 }
 
 fn status(args: &DirArgs, call: &Call) -> anyhow::Result<()> {

@@ -9,15 +9,23 @@
 //! - Each other file is a verb or a family of verbs, with its arguments above its code.
 
 mod authority;
+mod client;
 mod config;
+mod demo;
+mod explain;
 mod failure;
 mod french;
+mod inbox;
 mod localnet;
+mod messages;
 mod node;
+mod operate;
 mod screen;
 mod shell;
 mod texts;
+mod trace;
 mod tsa;
+mod verify;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -67,6 +75,33 @@ enum Verb {
     /// The built-in timestamp authority
     #[command(subcommand)]
     Tsa(tsa::TsaVerb),
+    /// Send documents to one or more members
+    Send(messages::SendArgs),
+    /// What the member receives
+    #[command(subcommand)]
+    Inbox(inbox::InboxVerb),
+    /// What the member sent
+    #[command(subcommand)]
+    Messages(messages::MessagesVerb),
+    /// Where a message is, who holds it, what proves it, what comes next
+    Trace(messages::TraceArgs),
+    /// What a code, an event or a state means, and what to do
+    Explain(explain::ExplainArgs),
+    /// Evidence about a message
+    #[command(subcommand)]
+    Evidence(messages::EvidenceVerb),
+    /// Save the proof bundle of a message
+    Proof(messages::ProofArgs),
+    /// Verify bundles, seals, records and tokens offline
+    Verify(verify::VerifyArgs),
+    /// What waits, what was given up, what was set aside
+    #[command(subcommand)]
+    Queue(operate::QueueVerb),
+    /// Who may use the interface of the node
+    #[command(subcommand)]
+    Clients(operate::ClientsVerb),
+    /// Recompute every state from the sealed evidence, and report differences
+    Fsck,
     /// Print the version
     Version,
     /// Print a completion script
@@ -129,6 +164,17 @@ fn carry_out(verb: Verb, call: &Call) -> anyhow::Result<()> {
         Verb::Localnet(verb) => localnet::run(verb, call),
         Verb::Node(verb) => node::run(verb, call),
         Verb::Tsa(verb) => tsa::run(verb, call),
+        Verb::Send(args) => messages::send(args, call),
+        Verb::Inbox(verb) => inbox::run(verb, call),
+        Verb::Messages(verb) => messages::list(verb, call),
+        Verb::Trace(args) => messages::trace(args, call),
+        Verb::Explain(args) => explain::run(&args, call),
+        Verb::Evidence(verb) => messages::evidence(verb, call),
+        Verb::Proof(args) => messages::proof(args, call),
+        Verb::Verify(args) => verify::run(&args, call),
+        Verb::Queue(verb) => operate::queue(verb, call),
+        Verb::Clients(verb) => operate::clients(verb, call),
+        Verb::Fsck => operate::fsck(call),
         Verb::Version => shell::version(call),
         Verb::Completions(args) => shell::completions(&args, call),
         Verb::Man(args) => shell::man(&args, call),

@@ -81,7 +81,7 @@ pub fn config(id: &NodeId, place: &Place) -> Config {
         backbone: BackboneSection {
             url: place.backbone.clone(),
             namespace: place.namespace.clone(),
-            replication: 1,
+            replication: None,
             retention_hours: 7 * 24,
         },
         keys: KeysSection {
