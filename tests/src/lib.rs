@@ -1,1 +1,7 @@
-//! tests
+//! The rehearsal: networks of real processes, driven over HTTP, judged by foreign tools.
+//!
+//! - [`net`]: a network of `pli localnet`, its members as HTTP clients;
+//! - [`judges`]: OpenSSL and other programs that we did not write.
+
+pub mod judges;
+pub mod net;
