@@ -44,9 +44,11 @@ pub use roster::{CatalogueFile, Roster};
 /// Common name of the certificate that seals the lists.
 const SEAL_NAME: &str = "authority";
 
-/// Life of certificates: seals and encryption of nodes, timestamp authorities.
+/// Life of the certificates of nodes: seals and encryption.
 const NODE_LIFE: i64 = 3 * 365 * DAY;
-const TSA_LIFE: i64 = 5 * 365 * DAY;
+/// Life of the certificate of a timestamp authority: what it stamped is proved while it lasts, and
+/// beyond that by renewal.
+const TSA_LIFE: i64 = 15 * 365 * DAY;
 
 /// The authority with its keys in memory.
 #[derive(Debug)]

@@ -24,8 +24,12 @@ use crate::engine::item::{Fact, Work};
 use crate::engine::publication::{Part, Payload, Publication};
 use crate::node::Node;
 
-/// How long a claim lasts.
-const LEASE: i64 = 2 * MINUTE;
+/// How long a claim lasts. Short, since a node that was killed begins again with what it had
+/// claimed; a publication that takes longer may be made twice, which does no harm.
+const LEASE: i64 = 10 * SECOND;
+/// Attempts before a destination without lanes counts as unknown: its node may be about to make
+/// them, or the broker about to find them again after a restart.
+const UNROUTABLE_ATTEMPTS: u32 = 5;
 /// Most publications of one round.
 const MAX_BATCH: u32 = 256;
 /// Longest wait between two looks.
@@ -113,7 +117,9 @@ fn sort(claim: &Claimed, publication: &Publication, outcome: Outcome, now: Times
     match outcome {
         Outcome::Confirmed if dispatch => work(Fact::Sent),
         Outcome::Confirmed => Sorted::Settled(Settlement::Done(claim.id)),
-        Outcome::Unroutable if dispatch => work(Fact::Unroutable),
+        Outcome::Unroutable if dispatch && claim.attempts >= UNROUTABLE_ATTEMPTS => {
+            work(Fact::Unroutable)
+        }
         Outcome::Unroutable => {
             Sorted::Settled(retry(claim, now, "the destination has no lane".to_owned()))
         }

@@ -15,7 +15,7 @@ use crate::inbound::check::Checked;
 use crate::inbound::consumer::Again;
 use crate::node::Node;
 
-const LEASE: i64 = MINUTE;
+const LEASE: i64 = 10 * SECOND;
 const MAX_BATCH: u32 = 256;
 const LOOK: Duration = Duration::from_millis(500);
 /// A dispatch whose content has not come after so many looks, one a minute at last, is dead.
