@@ -147,7 +147,8 @@ impl Node {
             .unwrap_or_else(|| node.clone())
     }
 
-    async fn provision(&self) {
+    /// Creates this node's lanes; whoever needs them calls again when that failed.
+    pub async fn provision(&self) {
         if let Err(error) = self.backbone.provision(&self.road(&self.id)).await {
             tracing::warn!(%error, "lanes cannot be created yet");
         }

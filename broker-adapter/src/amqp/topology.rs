@@ -52,7 +52,7 @@ pub(super) async fn provision(
 ) -> Result<(), BackboneError> {
     let channel = link.channel().await?;
     declare_exchange(&channel).await?;
-    declare_returns(&channel, options).await?;
+    declare_returns(link, &channel, options).await?;
     for lane in Lane::ALL {
         let destination = Destination { node: node.clone(), lane };
         let name = short(&queue(&destination))?;
@@ -80,14 +80,18 @@ pub(super) async fn declare_probe(
     Ok(())
 }
 
-async fn declare_returns(channel: &Channel, options: &Options) -> Result<(), BackboneError> {
+async fn declare_returns(
+    link: &Link,
+    channel: &Channel,
+    options: &Options,
+) -> Result<(), BackboneError> {
     exchange(channel, UNDELIVERABLE, ExchangeKind::Fanout, FieldTable::default()).await?;
     let otherwise = table([("alternate-exchange", AMQPValue::LongString(UNDELIVERABLE.into()))]);
     exchange(channel, RETURNED, ExchangeKind::Headers, otherwise).await?;
     let mut arguments = table([("x-queue-type", AMQPValue::LongString("quorum".into()))]);
     replicate(&mut arguments, options);
     let name = short(UNDELIVERABLE)?;
-    declare_durable(channel, name.clone(), arguments).await.map_err(refused)?;
+    declare_or_keep(link, name.clone(), arguments).await?;
     bind(channel, name, UNDELIVERABLE, ShortString::default(), FieldTable::default()).await
 }
 
@@ -110,7 +114,16 @@ async fn lane_queue(
         arguments.insert("x-message-ttl".into(), AMQPValue::LongLongInt(millis));
     }
     replicate(&mut arguments, options);
-    // A refused declaration closes its channel.
+    declare_or_keep(link, name, arguments).await
+}
+
+/// Declares a queue; one that exists with other arguments keeps them. On a channel of its own,
+/// since a refused declaration closes its channel.
+async fn declare_or_keep(
+    link: &Link,
+    name: ShortString,
+    arguments: FieldTable,
+) -> Result<(), BackboneError> {
     let channel = link.channel().await?;
     match declare_durable(&channel, name.clone(), arguments).await {
         Ok(()) => Ok(()),

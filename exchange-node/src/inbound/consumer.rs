@@ -61,6 +61,8 @@ pub async fn run(node: Arc<Node>, lane: Lane, stop: CancellationToken) {
         Err(error) => return tracing::error!(%error, "no room for parts of content"),
     };
     while !stop.is_cancelled() {
+        // The broker may have been away when the node started, or may have lost the lanes.
+        node.provision().await;
         match node.backbone.subscribe(&node.road(&node.id), lane).await {
             Ok(mut lane_reader) => {
                 let reading = read(&node, lane, lane_reader.as_mut(), &mut assembly);
