@@ -1,17 +1,44 @@
 //! The shapes of the REST interface (`/v1`), `snake_case`. Fields may be added, none renamed.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::check::{MAX_CODE, MAX_PROSE};
 use crate::digest::Digest;
-use crate::envelope::Requested;
+use crate::envelope::{MAX_DOCUMENTS, MAX_RECIPIENTS, MAX_SENDER_REF, MAX_SUBJECT, Requested};
+use crate::event::Event;
 use crate::ids::ProcessCode;
 use crate::ids::{Cog, ConversationId, DeliveryId, DocumentId, EvidenceId, MessageId, NodeId};
 use crate::party::Party;
+use crate::problem::Problem;
 use crate::status::BusinessStatus;
 use crate::time::Timestamp;
 
-/// A page of a list; `next` is an opaque cursor, absent on the last page.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// State names of a delivery (`lifecycle.md`), as people and tools read them.
+pub const STATES: [&str; 18] = [
+    "submitted",
+    "accepted",
+    "rejected",
+    "relaying",
+    "relayed",
+    "relay_rejected",
+    "relay_failed",
+    "unconfirmed",
+    "awaiting_acceptance",
+    "refused",
+    "expired",
+    "consigned",
+    "consign_failed",
+    "handed_over",
+    "handover_failed",
+    "held",
+    "awaiting_authorisation",
+    "cancelled",
+];
+
+/// A page of a list; `next` is an opaque cursor, null on the last page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "PageOf{T}")]
 pub struct Page<T> {
     /// Items, oldest first.
     pub items: Vec<T>,
@@ -20,7 +47,7 @@ pub struct Page<T> {
 }
 
 /// Answer of `POST /v1/documents`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DocumentView {
     /// Its id.
     pub id: DocumentId,
@@ -38,18 +65,21 @@ pub struct DocumentView {
 }
 
 /// Body of `POST /v1/messages`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewMessage {
     /// Addressees.
+    #[schemars(length(min = 1, max = MAX_RECIPIENTS))]
     pub recipients: Vec<Recipient>,
     /// Démarche.
     pub process: ProcessCode,
     /// Subject line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_SUBJECT))]
     pub subject: Option<String>,
     /// The sender's own number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_SENDER_REF))]
     pub sender_ref: Option<String>,
     /// Conversation to go on with; a new one when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,6 +88,7 @@ pub struct NewMessage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_reply_to: Option<MessageId>,
     /// Documents: ids of uploads, or names of parts in a multipart request.
+    #[schemars(length(min = 1, max = MAX_DOCUMENTS))]
     pub documents: Vec<NewDocument>,
     /// What is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,7 +96,7 @@ pub struct NewMessage {
 }
 
 /// An addressee, by number or by commune.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Recipient {
     /// `{ scheme, id, service?, desk? }`.
@@ -78,21 +109,24 @@ pub enum Recipient {
 }
 
 /// A document of a new message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewDocument {
     /// Id of an upload, or name of a part.
+    #[schemars(length(min = 1, max = 255))]
     pub id: String,
     /// The démarche's type code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_CODE))]
     pub type_code: Option<String>,
     /// Indexes of the addressees who get it; everybody when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_RECIPIENTS), extend("uniqueItems" = true))]
     pub recipients: Option<Vec<u32>>,
 }
 
 /// A party with its name where it is known.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PartyView {
     /// The address.
     #[serde(flatten)]
@@ -103,7 +137,7 @@ pub struct PartyView {
 }
 
 /// A message as its sender sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MessageView {
     /// Its id.
     pub message_id: MessageId,
@@ -131,13 +165,14 @@ pub struct MessageView {
 }
 
 /// A delivery as the sender sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeliveryView {
     /// Its id.
     pub delivery_id: DeliveryId,
     /// Addressee.
     pub recipient: PartyView,
-    /// State name of `lifecycle.md`.
+    /// State of the delivery.
+    #[schemars(extend("enum" = STATES))]
     pub state: String,
     /// Node that holds the content and owes the next evidence.
     pub custodian: NodeId,
@@ -153,11 +188,12 @@ pub struct DeliveryView {
 }
 
 /// One evidence in a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Step {
     /// Its id.
     pub evidence_id: EvidenceId,
     /// ETSI name, such as `SubmissionAcceptance`.
+    #[schemars(extend("enum" = Event::ALL.map(Event::name)))]
     pub event: String,
     /// Reason code, such as `RA01`.
     pub code: String,
@@ -172,7 +208,7 @@ pub struct Step {
 }
 
 /// An item of the inbox.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InboxItem {
     /// Delivery.
     pub delivery_id: DeliveryId,
@@ -194,7 +230,8 @@ pub struct InboxItem {
     pub subject: Option<String>,
     /// Documents that this recipient gets.
     pub documents: Vec<DocumentView>,
-    /// State name of `lifecycle.md`.
+    /// State of the delivery.
+    #[schemars(extend("enum" = STATES))]
     pub state: String,
     /// When it was consigned; null while it awaits acceptance.
     pub consigned_at: Option<Timestamp>,
@@ -204,42 +241,61 @@ pub struct InboxItem {
 }
 
 /// Answer of `acknowledge`, `accept`, `refuse`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Receipt {
     /// Delivery.
     pub delivery_id: DeliveryId,
     /// State after it.
+    #[schemars(extend("enum" = STATES))]
     pub state: String,
     /// The evidence: the same on every repeat.
     pub evidence: Step,
 }
 
 /// Body of `refuse`.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Refusal {
     /// Why, at most 1,000 characters.
+    #[schemars(length(min = 1, max = MAX_PROSE))]
     pub reason: Option<String>,
 }
 
 /// Body of `status`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewStatus {
     /// The status.
     pub status: BusinessStatus,
     /// A reason code of the démarche.
     #[serde(default)]
+    #[schemars(length(min = 1, max = MAX_CODE))]
     pub reason: Option<String>,
     /// A sentence for people.
     #[serde(default)]
+    #[schemars(length(min = 1, max = MAX_PROSE))]
     pub message: Option<String>,
 }
 
+/// Answer of `status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StatusReceipt {
+    /// Delivery.
+    pub delivery_id: DeliveryId,
+    /// State of the delivery, which a business status leaves as it is.
+    #[schemars(extend("enum" = STATES))]
+    pub state: String,
+    /// The status as it was set.
+    pub business_status: BusinessStatus,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// A CloudEvents 1.0 event in JSON format, one entry of `GET /v1/events`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CloudEvent {
     /// `1.0`.
+    #[schemars(extend("const" = "1.0"))]
     pub specversion: String,
     /// Stable id.
     pub id: String,
@@ -259,11 +315,12 @@ pub struct CloudEvent {
 }
 
 /// Answer of `POST /oauth2/token` (RFC 6749 §5.1).
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Token {
     /// Opaque bearer token.
     pub access_token: String,
     /// `Bearer`.
+    #[schemars(extend("const" = "Bearer"))]
     pub token_type: String,
     /// Seconds.
     pub expires_in: u64,
@@ -277,8 +334,49 @@ impl std::fmt::Debug for Token {
     }
 }
 
+/// Body of `POST /oauth2/token`, `application/x-www-form-urlencoded` (RFC 6749 §4.4.2).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TokenRequest {
+    /// `client_credentials`.
+    #[schemars(extend("const" = "client_credentials"))]
+    pub grant_type: String,
+    /// Scopes asked for, separated by spaces; all that the client has when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// When the client does not use HTTP Basic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// When the client does not use HTTP Basic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "password"))]
+    pub client_secret: Option<String>,
+}
+
+impl std::fmt::Debug for TokenRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TokenRequest(client {:?}, scope {:?})", self.client_id, self.scope)
+    }
+}
+
+/// A refusal of `POST /oauth2/token`: a problem that OAuth clients understand too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TokenProblem {
+    /// The problem.
+    #[serde(flatten)]
+    pub problem: Problem,
+    /// RFC 6749 §5.2, such as `invalid_client`.
+    #[schemars(extend("enum" = [
+        "invalid_request",
+        "invalid_client",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+    ]))]
+    pub error: String,
+}
+
 /// A party of the directory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DirectoryParty {
     /// The address and its name.
     #[serde(flatten)]
@@ -295,7 +393,7 @@ pub struct DirectoryParty {
 }
 
 /// One dependency in `GET /health/ready`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DependencyHealth {
     /// Such as `store`, `backbone`, `tsa`, `directory`, `content`.
     pub name: String,
@@ -307,7 +405,7 @@ pub struct DependencyHealth {
 }
 
 /// Answer of `GET /health/ready`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Readiness {
     /// Whether all dependencies that submission needs work.
     pub ready: bool,

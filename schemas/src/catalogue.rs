@@ -1,5 +1,6 @@
 //! The catalogue: the démarches, their rules and limits. Sealed by the central authority.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::Consignment;
@@ -8,10 +9,11 @@ use crate::party::Party;
 use crate::time::Timestamp;
 
 /// The catalogue, version 1 of the format.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Catalogue {
     /// Always 1.
+    #[schemars(extend("const" = 1))]
     pub version: u8,
     /// Sequence number: never goes back.
     pub sequence: u64,
@@ -24,7 +26,7 @@ pub struct Catalogue {
 }
 
 /// One démarche.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Process {
     /// Its code.
@@ -75,7 +77,7 @@ const fn thirty() -> u32 {
 }
 
 /// A span of time in a démarche's rules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Span {
     /// Elapsed hours.
@@ -86,8 +88,8 @@ pub enum Span {
     WorkingDays(u32),
 }
 
-/// Deadlines of a démarche; the defaults are those of `lifecycle.md`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Deadlines of a démarche, with the defaults of the life cycle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Deadlines {
     /// Give up sending to the next node.
@@ -118,7 +120,7 @@ impl Default for Deadlines {
 }
 
 /// What happens when malware is found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MalwarePolicy {
     /// The message is refused.
@@ -129,7 +131,7 @@ pub enum MalwarePolicy {
 }
 
 /// How evidence is time-stamped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TimestampPolicy {
     /// RFC 4998: one token per batch.

@@ -284,6 +284,9 @@ impl std::error::Error for Invalid {}
 /// Largest integer that every JSON reader keeps exactly (RFC 7493 §2.2).
 pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
+/// What [`is_media_type`] accepts, as a regular expression.
+pub const MEDIA_TYPE: &str = "^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$";
+
 /// Whether `text` is a media type in lower case without parameters (RFC 6838 §4.2).
 #[must_use]
 pub fn is_media_type(text: &str) -> bool {

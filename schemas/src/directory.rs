@@ -2,6 +2,7 @@
 //! the root list of the central authority, and one members list per node, sealed by that node
 //! within the scope that its root entry delegates.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::bytes::Octets;
@@ -14,10 +15,11 @@ use crate::time::Timestamp;
 pub const GRACE_DAYS: i64 = 7;
 
 /// The root list, version 1 of the format.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RootList {
     /// Always 1.
+    #[schemars(extend("const" = 1))]
     pub version: u8,
     /// Sequence number: never goes back.
     pub sequence: u64,
@@ -30,7 +32,7 @@ pub struct RootList {
 }
 
 /// Status of a node or a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// In service.
@@ -44,7 +46,7 @@ pub enum Standing {
 }
 
 /// One node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NodeEntry {
     /// Its id.
@@ -67,7 +69,7 @@ pub struct NodeEntry {
 }
 
 /// What a node may answer for.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Scope {
     /// Departments (`34`, `2A`, `971`) whose communes it may host.
@@ -79,10 +81,11 @@ pub struct Scope {
 }
 
 /// The members list of one node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MembersList {
     /// Always 1.
+    #[schemars(extend("const" = 1))]
     pub version: u8,
     /// The node that seals it.
     pub node: NodeId,
@@ -97,7 +100,7 @@ pub struct MembersList {
 }
 
 /// One member.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MemberEntry {
     /// Organisation.

@@ -1,6 +1,7 @@
 //! The dispatch: the envelope for one next hop and one recipient (EN 319 522-2 clause 6, T5).
 //! Sealed by the sender's node; its JSON is the eContent of the seal.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::bytes::Octets;
@@ -10,10 +11,11 @@ use crate::ids::{DeliveryId, DocumentId, NodeId};
 use crate::time::Timestamp;
 
 /// The dispatch, version 1. One recipient per dispatch (MD10). Used in stored state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Dispatch {
     /// Always 1.
+    #[schemars(extend("const" = 1))]
     pub version: u8,
     /// The envelope as accepted. Its manifest names every document; [`Dispatch::content`] those
     /// that this recipient gets.
@@ -29,7 +31,7 @@ pub struct Dispatch {
 }
 
 /// Relay metadata (EN 319 522-2 T5): the parts that the envelope does not hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RelayMetadata {
     /// The delivery, derived from message and recipient index.
@@ -47,7 +49,7 @@ pub struct RelayMetadata {
 }
 
 /// One document as ciphertext.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ContentRef {
     /// The document of the manifest.
@@ -59,7 +61,7 @@ pub struct ContentRef {
 }
 
 /// What the key envelope holds: one 256-bit key per document of [`Dispatch::content`], same order.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ContentKeys {
     /// The keys.

@@ -1,7 +1,9 @@
 //! The envelope: what the sender says. Business content is opaque and never inside.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::check::{MAX_CODE, MAX_SAFE_INTEGER, MAX_SUBJECT_KEY, MEDIA_TYPE};
 use crate::digest::Digest;
 use crate::ids::{ConversationId, DocumentId, MessageId, ProcessCode};
 use crate::party::Party;
@@ -19,10 +21,11 @@ pub const MAX_SENDER_REF: usize = 100;
 pub const MAX_SUBJECT: usize = 255;
 
 /// The envelope, version 1. Used in stored state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Envelope {
     /// Always 1.
+    #[schemars(extend("const" = 1))]
     pub version: u8,
     /// Minted by the sender's node.
     pub message_id: MessageId,
@@ -32,11 +35,13 @@ pub struct Envelope {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<Party>,
     /// The addressees, 1 to [`MAX_RECIPIENTS`]; their position is the recipient index.
+    #[schemars(length(min = 1, max = MAX_RECIPIENTS), extend("uniqueItems" = true))]
     pub recipients: Vec<Party>,
     /// The démarche.
     pub process: ProcessCode,
     /// Subject line, at most [`MAX_SUBJECT`] characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_SUBJECT))]
     pub subject: Option<String>,
     /// Groups a dialogue and orders it on a backbone.
     pub conversation_id: ConversationId,
@@ -45,33 +50,40 @@ pub struct Envelope {
     pub in_reply_to: Option<MessageId>,
     /// The sender's own number, at most [`MAX_SENDER_REF`] characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_SENDER_REF))]
     pub sender_ref: Option<String>,
     /// The manifest, 1 to [`MAX_DOCUMENTS`].
+    #[schemars(length(min = 1, max = MAX_DOCUMENTS))]
     pub documents: Vec<Document>,
     /// What the sender asks of the service.
     #[serde(default)]
     pub requested: Requested,
     /// Pseudonym of the person concerned, chosen by the sender.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_SUBJECT_KEY))]
     pub subject_key: Option<String>,
     /// Time of submission (component M03).
     pub submitted_at: Timestamp,
 }
 
 /// One document of the manifest.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Document {
     /// Minted at upload.
     pub id: DocumentId,
     /// File name: at most [`MAX_NAME`] bytes, no path separator, no control character.
+    #[schemars(length(min = 1, max = MAX_NAME))]
     pub name: String,
     /// The démarche's own type code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_CODE))]
     pub type_code: Option<String>,
     /// Media type, lower case, without parameters.
+    #[schemars(regex(pattern = MEDIA_TYPE))]
     pub media_type: String,
     /// Size of the plaintext in bytes.
+    #[schemars(range(max = MAX_SAFE_INTEGER))]
     pub size: u64,
     /// Digest of the plaintext.
     pub sha256: Digest,
@@ -79,6 +91,7 @@ pub struct Document {
     pub cipher_sha256: Digest,
     /// Indexes of the addressees who get this document; everybody when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_RECIPIENTS), extend("uniqueItems" = true))]
     pub recipients: Option<Vec<u32>>,
 }
 
@@ -91,7 +104,7 @@ impl Document {
 }
 
 /// Consignment modes (MD06).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Consignment {
     /// The content is placed in the recipient's space at once.
@@ -102,7 +115,7 @@ pub enum Consignment {
 }
 
 /// What the sender asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Requested {
     /// MD06.

@@ -2,6 +2,7 @@
 //!
 //! Suffixes of URIs are those of the standard, misspellings included.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Prefix of every event URI (EN 319 522-3).
@@ -10,7 +11,9 @@ pub const EVENT_URI: &str = "http://uri.etsi.org/19522/Event/";
 pub const REASON_URI: &str = "http://uri.etsi.org/19522/EventReason/";
 
 /// An event of EN 319 522-1 table 1. Serialised by its ETSI name. Used in stored state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub enum Event {
     /// A.1
     SubmissionAcceptance,
@@ -165,7 +168,9 @@ impl Event {
 }
 
 /// A reason (component G04). Serialised by its code, such as `RA01`. Used in stored state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub enum Reason {
     /// MessageAccepted
     #[serde(rename = "RA01")]

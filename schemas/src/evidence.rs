@@ -3,9 +3,11 @@
 //!
 //! The JSON is the eContent of the seal: it is written once, sealed, and never written again.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::envelope::MAX_RECIPIENTS;
 use crate::event::{Event, Reason};
 use crate::ids::{DeliveryId, EvidenceId, MessageId, NodeId};
 use crate::party::Party;
@@ -23,16 +25,18 @@ pub const ASSURANCE: &str = "urn:pli:assurance:node-authenticated:v1";
 pub const OAUTH2: &str = "urn:ietf:rfc:6749";
 
 /// One evidence (XSD `EvidenceType`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Evidence {
     /// G02.
     #[serde(rename = "version")]
+    #[schemars(extend("const" = VERSION))]
     pub version: String,
     /// G01.
     pub evidence_identifier: EvidenceId,
     /// G03, a URI.
     #[serde(rename = "ERDSEventId")]
+    #[schemars(extend("enum" = Event::ALL.map(Event::uri)))]
     pub erds_event_id: String,
     /// G04.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,12 +51,14 @@ pub struct Evidence {
     /// I01, I02, I10.
     pub sender_details: UserDetails,
     /// I05, I06, I12: one per addressee, in the order of the envelope.
+    #[schemars(length(min = 1, max = MAX_RECIPIENTS))]
     pub recipient_details: Vec<UserDetails>,
     /// M03.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub submission_time: Option<Timestamp>,
     /// I09, counted from 1: present in families C, D and E only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub evidence_refers_to_recipient: Option<u32>,
     /// M01.
     pub message_identifier: MessageId,
@@ -69,18 +75,20 @@ pub struct Evidence {
 }
 
 /// XSD `EventReasonsType`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct EventReasons {
     /// At least one.
+    #[schemars(length(min = 1))]
     pub event_reason: Vec<EventReason>,
 }
 
 /// XSD `EventReasonType`: the URI of the reason; details begin with its code.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct EventReason {
     /// The URI.
+    #[schemars(url)]
     pub code: String,
     /// The code (`RB03`), then the stable problem code, then a sentence.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -88,15 +96,16 @@ pub struct EventReason {
 }
 
 /// XSD `ERDSPolicyIDType`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PolicyIds {
     /// URIs.
     #[serde(rename = "PolicyID")]
+    #[schemars(length(min = 1))]
     pub policy_id: Vec<String>,
 }
 
 /// XSD `EntityDetailsType`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct EntityDetails {
     /// SAML attributes.
@@ -104,15 +113,16 @@ pub struct EntityDetails {
 }
 
 /// XSD `IdentityAttributesType`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Identity {
     /// At least one.
+    #[schemars(length(min = 1))]
     pub attribute: Vec<Attribute>,
 }
 
 /// `saml:Attribute`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Attribute {
     /// Such as `urn:pli:node`.
@@ -122,7 +132,7 @@ pub struct Attribute {
 }
 
 /// XSD `UserDetailsType`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct UserDetails {
     /// Names and the like.
@@ -136,7 +146,7 @@ pub struct UserDetails {
 }
 
 /// XSD `EntityIdentifierType`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Identifier {
     /// The number, with service and desk after colons.
     pub value: String,
@@ -146,7 +156,7 @@ pub struct Identifier {
 }
 
 /// XSD `AssuranceLevelsDetailsType`, first choice.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct AssuranceLevelsDetails {
     /// The level.
@@ -156,25 +166,27 @@ pub struct AssuranceLevelsDetails {
 }
 
 /// XSD `AssuranceLevelDetailsType`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct AssuranceLevelDetails {
     /// A URI.
+    #[schemars(url)]
     pub assurance_level: String,
 }
 
 /// XSD `AuthenticationDetailsType`, third choice.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct AuthenticationDetails {
     /// When.
     pub authentication_time: Timestamp,
     /// How, a URI.
+    #[schemars(url)]
     pub authentication_method: String,
 }
 
 /// XSD `UserContentInfoType` (M02).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct UserContentInfo {
     /// How many parts.
@@ -184,15 +196,16 @@ pub struct UserContentInfo {
 }
 
 /// XSD `PartsInfoType`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct PartsInfo {
     /// One for the plaintext and one for the ciphertext of each document.
+    #[schemars(length(min = 1))]
     pub part_info: Vec<PartInfo>,
 }
 
 /// XSD `PartInfoType`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct PartInfo {
     /// `urn:uuid:<document id>`; the ciphertext's has the suffix `#ciphertext`.
@@ -200,21 +213,23 @@ pub struct PartInfo {
     /// Media type; `application/octet-stream` for the ciphertext.
     pub content_type: String,
     /// [`SHA256_URI`].
+    #[schemars(extend("const" = SHA256_URI))]
     pub digest_method: String,
     /// Lower-case hexadecimal here, base64 in XML.
     pub digest_value: Digest,
 }
 
 /// XSD `ExtensionsListType`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Extensions {
     /// One, ours.
+    #[schemars(length(min = 1, max = 1))]
     pub extension: Vec<Extension>,
 }
 
 /// Our extension: how this evidence stands in its delivery.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Extension {
     /// Never critical: a reader may ignore it.

@@ -24,6 +24,12 @@ pub const STATUS: &str = "fr.pli.status.v1";
 /// `ce_type` of a directory list.
 pub const DIRECTORY: &str = "fr.pli.directory.v1";
 
+/// CloudEvents extension attribute with the message id. Attribute names are lower-case letters and
+/// digits alone (CloudEvents 1.0.2 §3.1).
+pub const ATTRIBUTE_MESSAGE: &str = "plimessage";
+/// CloudEvents extension attribute with the node that a frame is for.
+pub const ATTRIBUTE_TO: &str = "plito";
+
 /// Body of a dispatch frame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,6 +56,14 @@ pub struct EvidenceFrame {
 pub struct StatusFrame {
     /// The sealed business status.
     pub status: Octets,
+}
+
+/// Body of a directory frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DirectoryFrame {
+    /// The sealed root list, members list or catalogue.
+    pub list: Octets,
 }
 
 /// Body of a content frame: one part of a ciphertext.

@@ -8,7 +8,7 @@
 //! - [`directory`], [`catalogue`]: who can be reached, and for which démarche.
 //! - [`status`]: the business status that follows a handover.
 //! - [`problem`]: every refusal, with its code, its fault and its two sentences.
-//! - [`api`]: the shapes of the REST interface.
+//! - [`api`]: the shapes of the REST interface; [`generate`]: the published contract.
 //! - [`check`], [`legal`]: the rules that the types alone do not hold.
 //! - [`sample`]: one well-formed object of each kind, for examples and vectors.
 //!
@@ -29,7 +29,11 @@ pub mod envelope;
 pub mod event;
 pub mod evidence;
 pub mod frame;
+pub mod generate;
 pub mod ids;
+mod json_schema;
+#[cfg(test)]
+mod judge;
 pub mod legal;
 pub mod party;
 pub mod problem;
@@ -37,3 +41,9 @@ pub mod sample;
 pub mod status;
 pub mod time;
 pub mod xml;
+
+/// The OpenAPI 3.1 document of `/v1`, as every node serves it.
+#[must_use]
+pub const fn openapi() -> &'static str {
+    include_str!("../openapi.json")
+}

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{BadId, Cog, Siren, Siret};
@@ -16,18 +17,24 @@ pub const COG: &str = "insee:cog";
 
 /// An address: `{ scheme, id, service?, desk? }`. `desk` holds the INSEE COG code where a
 /// démarche routes by it. Used in stored state.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(deny_unknown_fields)]
 pub struct Party {
     /// `iso6523:0009` (SIRET) or `iso6523:0002` (SIREN).
+    #[schemars(extend("enum" = [SIRET, SIREN]))]
     pub scheme: String,
     /// The number.
+    #[schemars(regex(pattern = "^([0-9]{9}|[0-9]{14})$"))]
     pub id: String,
     /// Service inside the organisation, 1 to 100 characters without colon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 100), regex(pattern = "^[^:]*$"))]
     pub service: Option<String>,
     /// Desk (guichet), often a COG code; 1 to 100 characters without colon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 100), regex(pattern = "^[^:]*$"))]
     pub desk: Option<String>,
 }
 

@@ -3,6 +3,7 @@
 //! A code never changes its meaning. `reason` is the ETSI reason that the sealed evidence of the
 //! same refusal carries (`protocol.md` section 9).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Reason;
@@ -17,7 +18,7 @@ pub use table::Code;
 pub const TYPE_ROOT: &str = "https://pli.example/problems/";
 
 /// Whose fault a refusal is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
     /// Who called, or the member who sends.
@@ -85,7 +86,7 @@ impl std::fmt::Display for Code {
 }
 
 /// `application/problem+json` as every refusal is answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// [`TYPE_ROOT`] and the code.
     #[serde(rename = "type")]

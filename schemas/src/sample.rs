@@ -5,6 +5,7 @@
 use crate::api::{NewDocument, NewMessage, Recipient};
 use crate::bytes::Octets;
 use crate::catalogue::{Catalogue, Deadlines, MalwarePolicy, Process, TimestampPolicy};
+use crate::check::Rule;
 use crate::digest::Digest;
 use crate::directory::{MemberEntry, MembersList, NodeEntry, RootList, Scope, Standing};
 use crate::dispatch::{ContentKeys, ContentRef, Dispatch, RelayMetadata};
@@ -19,8 +20,11 @@ use crate::ids::{
     Siret,
 };
 use crate::party::Party;
+use crate::problem::{Code, Problem};
 use crate::status::{BusinessStatus, StatusUpdate};
 use crate::time::{DAY, MINUTE, Timestamp};
+
+pub mod view;
 
 /// 2026-11-23T08:35:30.120Z, when the sample message was submitted.
 pub const SUBMITTED: Timestamp = Timestamp::from_millis(1_795_422_930_120);
@@ -305,6 +309,13 @@ pub fn status_update() -> StatusUpdate {
         documents: vec![Digest([0x77; 32])],
         at: SUBMITTED.plus(DAY),
     }
+}
+
+/// A refusal.
+#[must_use]
+pub fn problem() -> Problem {
+    let bad = Rule::Count { least: 1, most: 1_000, found: 0 }.at("/recipients");
+    Problem { instance: format!("urn:uuid:{}", message_id()), ..bad.problem(Code::EnvelopeInvalid) }
 }
 
 /// A node by its id.

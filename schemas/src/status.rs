@@ -1,15 +1,16 @@
 //! Business status: what becomes of a message after its handover. Signed, but no ERDS evidence.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::check::{Invalid, Rule};
+use crate::check::{Invalid, MAX_CODE, MAX_PROSE, Rule};
 use crate::digest::Digest;
 use crate::ids::{DeliveryId, MessageId, NodeId};
 use crate::party::Party;
 use crate::time::Timestamp;
 
 /// The statuses, with the HubEE V1 names they map to. Used in stored state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BusinessStatus {
     /// SI_RECEIVED, set by the recipient.
@@ -31,7 +32,7 @@ pub enum BusinessStatus {
 }
 
 /// The two sides of a delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Who sent the message.
@@ -132,10 +133,11 @@ impl BusinessStatus {
 }
 
 /// A sealed business status, version 1.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StatusUpdate {
     /// Always 1.
+    #[schemars(extend("const" = 1))]
     pub version: u8,
     /// The message.
     pub message_id: MessageId,
@@ -149,9 +151,11 @@ pub struct StatusUpdate {
     pub status: BusinessStatus,
     /// A reason code of the démarche.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_CODE))]
     pub reason: Option<String>,
     /// A sentence for people, at most 1,000 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_PROSE))]
     pub message: Option<String>,
     /// Digests of attached documents.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

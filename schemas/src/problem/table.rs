@@ -3,6 +3,7 @@
 //! `Name = "code", HTTP status, whose fault, whether a repeat can help, reason in evidence;` then
 //! what happened, and what to do, each in English and in French.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Facts, Fault::*};
@@ -17,7 +18,7 @@ macro_rules! codes {
         fr: $remedy_fr:literal;
     )+) => {
         /// The codes. Used in stored state.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "kebab-case")]
         pub enum Code {
             $(#[doc = $title] $name,)+
