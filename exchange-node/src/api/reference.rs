@@ -101,7 +101,7 @@ pub async fn process(
 
 /// `GET /openapi.json`
 pub async fn openapi() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], "{}").into_response()
+    ([(header::CONTENT_TYPE, "application/json")], schemas::openapi()).into_response()
 }
 
 /// `GET /docs`: where to read on, without any script or foreign host.

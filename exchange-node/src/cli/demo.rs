@@ -62,11 +62,8 @@ pub(super) async fn play(dir: &Path, call: &Call) -> anyhow::Result<()> {
     let town = connect(commune).await?;
     let files = dir.join("demo");
     std::fs::create_dir_all(&files)?;
-    let tell = |what: Text, values: &[&dyn std::fmt::Display]| {
-        if !call.screen.json {
-            call.screen.tell(what, values);
-        }
-    };
+    // The story is talk: it goes to standard error, also beside JSON.
+    let tell = |what: Text, values: &[&dyn std::fmt::Display]| call.screen.tell(what, values);
     let cog = commune.1.cog.as_ref().context("the second node hosts no commune")?;
     tell(SEND, &[&state.1.name, &commune.1.name, cog]);
     let papers = write_papers(&files)?;
@@ -211,9 +208,6 @@ fn check(bundle: &Path, trust: &[PathBuf]) -> anyhow::Result<usize> {
 }
 
 fn say_steps(message: &MessageView, call: &Call) {
-    if call.screen.json {
-        return;
-    }
     for step in message.deliveries.iter().flat_map(|d| &d.evidence) {
         call.screen.say(trace::step(step, call.screen.lang));
     }

@@ -79,3 +79,41 @@ async fn the_demonstration_tells_its_story_and_gives_its_bundles() {
     assert!(down.status.success());
     assert!(!dir.exists());
 }
+
+#[tokio::test]
+async fn i3_the_tutorial_of_the_readme_works_in_at_most_ten_calls() {
+    if std::process::Command::new("jq").arg("--version").output().is_err() {
+        return tests::net::skipped("the tutorial", "jq is not installed");
+    }
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let (_, rest) = readme.split_once("<!-- first-exchange -->\n```bash\n").unwrap();
+    let (script, _) = rest.split_once("```").unwrap();
+    assert!(script.matches("curl ").count() <= 10);
+    let net = Net::up().unwrap();
+    let pdf = net.dir().join("mon acte.pdf");
+    std::fs::write(&pdf, "%PDF-1.4\ntutorial\n%%EOF\n").unwrap();
+    let output = std::process::Command::new("bash")
+        .args(["-euo", "pipefail", "-c", script])
+        .env("NET", net.dir())
+        .env("PDF", &pdf)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("handed_over"), "{said}");
+    assert_eq!(std::fs::read(net.dir().join("received.pdf")).unwrap(), std::fs::read(pdf).unwrap());
+    assert!(net.dir().join("proof.asice").is_file());
+}
+
+#[tokio::test]
+async fn i2_the_description_of_the_interface_is_served_and_names_every_route() {
+    let net = Net::up().unwrap();
+    let state = net.state().await.unwrap();
+    let openapi = state.get("/openapi.json").await.unwrap();
+    assert_eq!(openapi["openapi"], "3.1.0");
+    let paths = openapi["paths"].as_object().unwrap();
+    for path in ["/v1/messages", "/v1/inbox", "/v1/events", "/oauth2/token", "/v1/processes"] {
+        assert!(paths.contains_key(path), "{path}");
+    }
+}
