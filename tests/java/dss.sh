@@ -9,7 +9,7 @@ mkdir -p "$cache"
 exec 9>"$cache/lock"
 flock 9
 if [ ! -e "$cache/ready" ]; then
-  command -v mvn >/dev/null && command -v javac >/dev/null || { echo "dss.sh: needs mvn and a JDK" >&2; exit 77; }
+  { command -v mvn && command -v javac; } >/dev/null || { echo "dss.sh: needs mvn and a JDK" >&2; exit 77; }
   mvn -B -q -f "$here/dss-pom.xml" dependency:copy-dependencies -DincludeScope=runtime \
     -DoutputDirectory="$cache/libs" >&2 || { echo "dss.sh: Maven Central did not give DSS" >&2; exit 77; }
   touch "$cache/ready"

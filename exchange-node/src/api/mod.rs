@@ -3,7 +3,7 @@
 //! - [`auth`]: tokens in, [`crate::access::Caller`] out; [`error`]: every refusal is a problem;
 //! - [`documents`], [`messages`], [`submission`], [`evidence`]: what a sender uses;
 //! - [`inbox`], [`events`]: what a recipient uses;
-//! - [`reference`]: directory and catalogue; [`health`]: for operators and balancers;
+//! - [`mod@reference`]: directory and catalogue; [`health`]: for operators and balancers;
 //! - [`view`]: from rows to the shapes of `schemas::api`.
 
 pub mod auth;
