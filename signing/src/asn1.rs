@@ -1,7 +1,7 @@
 //! DER at the level of tag, length and value: what the hot path of seals needs, and no more.
 //!
-//! [`Reader`] walks borrowed bytes and refuses everything that DER forbids in a header (indefinite
-//! or over-long lengths, tags above 30). [`tlv`] and its friends write. Structures that are not on
+//! `Reader` walks borrowed bytes and refuses everything that DER forbids in a header (indefinite
+//! or over-long lengths, tags above 30). `tlv` and its friends write. Structures that are not on
 //! the hot path are decoded with `x509-cert`.
 
 use der::asn1::ObjectIdentifier;

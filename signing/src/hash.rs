@@ -1,4 +1,4 @@
-//! The names of hash functions outside CMS, and what records and tokens need of [`Hash`].
+//! The names of hash functions outside CMS, and what records and tokens need of [`enum@Hash`].
 //!
 //! Everything Pli writes uses SHA-256. The others exist for renewal: when SHA-256 weakens, an
 //! archive is hashed again with a longer function (RFC 4998 §5.2).

@@ -3,7 +3,7 @@
 //! `rustls-webpki` builds the path and checks signatures, validity, CA flags, path lengths, name
 //! constraints and unknown critical extensions. What it leaves out is checked here: keyUsage along
 //! the path, the profile of the leaf, the dated table of algorithms, certificates that serve
-//! nothing, and revocation ([`crate::revocation`]). As in the EU's validator nothing is asked of
+//! nothing, and revocation (`revocation.rs`). As in the EU's validator nothing is asked of
 //! the anchor itself, except that an anchor which signs CRLs must be allowed to.
 
 use std::time::Duration;

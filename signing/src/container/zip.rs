@@ -55,7 +55,7 @@ pub struct Archive<'a> {
 /// The form of an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// Exactly the form that [`write`] gives.
+    /// Exactly the form that [`write()`] gives.
     Canonical,
     /// A sound archive as other tools pack it: order, times, compression or extra fields differ.
     Repacked,
