@@ -6,7 +6,7 @@
 //! - `embedded/`: one SQLite file shared by the processes of one machine.
 //! - `amqp/` (feature `amqp`): RabbitMQ and others that speak AMQP 0-9-1.
 //! - `kafka/` (feature `kafka`): Apache Kafka.
-//! - [`conformance`] (feature `conformance`): one suite that all three must pass.
+//! - `conformance` (feature `conformance`): one suite that all three must pass.
 //!
 //! [`open`] chooses by the scheme of the URL. Deliberately absent: exactly-once delivery. The
 //! backbone may lose nothing that it confirmed, and may deliver anything twice; whoever receives
