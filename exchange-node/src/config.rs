@@ -43,6 +43,9 @@ pub struct Config {
 pub struct NodeSection {
     /// Node id.
     pub id: NodeId,
+    /// Tells the replicas of a node apart: the same after a restart, different for each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
     /// Address to listen on, such as `127.0.0.1:8443`.
     pub listen: String,
     /// URL under which members reach it.

@@ -30,6 +30,7 @@ pub mod magic;
 pub mod node;
 pub mod plaintext;
 pub mod proof;
+pub mod reasons;
 pub mod report;
 pub mod secret;
 pub mod upload;

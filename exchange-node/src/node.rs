@@ -247,6 +247,7 @@ fn policy(config: &Config) -> Policy {
 fn options(config: &Config) -> Options {
     Options {
         node: Some(config.node.id.clone()),
+        instance: config.node.instance.clone(),
         replication: config.backbone.replication,
         retention: Some(Duration::from_secs(3600 * u64::from(config.backbone.retention_hours))),
         ..Options::default()

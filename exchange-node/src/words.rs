@@ -11,7 +11,7 @@ pub struct Words {
     pub en: &'static str,
 }
 
-const fn words(fr: &'static str, en: &'static str) -> Words {
+pub(crate) const fn words(fr: &'static str, en: &'static str) -> Words {
     Words { fr, en }
 }
 

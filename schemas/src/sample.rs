@@ -24,6 +24,7 @@ use crate::problem::{Code, Problem};
 use crate::status::{BusinessStatus, StatusUpdate};
 use crate::time::{DAY, MINUTE, Timestamp};
 
+pub mod frames;
 pub mod view;
 
 /// 2026-11-23T08:35:30.120Z, when the sample message was submitted.

@@ -1,9 +1,13 @@
 //! librdkafka: its configuration, its errors, its talk.
 
+use std::sync::{Arc, Mutex};
+
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use rdkafka::producer::FutureProducer;
 
 use super::offsets::Offsets;
 use crate::{BackboneError, Options, url};
@@ -47,7 +51,11 @@ pub(super) fn base(url: &str, options: &Options) -> Result<ClientConfig, Backbon
 }
 
 /// Durable, in order, soon.
-pub(super) fn producer(base: &ClientConfig, options: &Options) -> ClientConfig {
+pub(super) fn producer(
+    base: &ClientConfig,
+    options: &Options,
+    barred: &Barred,
+) -> Result<FutureProducer<Quiet>, BackboneError> {
     let limit = options.confirm_timeout.as_millis();
     let mut config = base.clone();
     config
@@ -58,7 +66,7 @@ pub(super) fn producer(base: &ClientConfig, options: &Options) -> ClientConfig {
         .set("request.timeout.ms", (limit / 2).clamp(1, 10_000).to_string())
         .set("queue.buffering.max.kbytes", PRODUCER_KIB)
         .set("topic.metadata.propagation.max.ms", "1000");
-    config
+    config.create_with_context(Quiet::new(barred)).map_err(|e| failed(&e))
 }
 
 /// A member of a group. Offsets are stored by us after an acknowledgement; librdkafka commits what
@@ -117,6 +125,28 @@ pub(super) fn failed(error: &KafkaError) -> BackboneError {
 #[derive(Debug, Default)]
 pub(super) struct Quiet {
     pub(super) offsets: Offsets,
+    barred: Barred,
+}
+
+impl Quiet {
+    pub(super) fn new(barred: &Barred) -> Self {
+        Self { offsets: Offsets::default(), barred: barred.clone() }
+    }
+}
+
+/// The last word about the login or the certificate, from whichever client of a cluster. librdkafka
+/// tries again for ever, and who waits would only learn that nothing came.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Barred(Arc<Mutex<Option<String>>>);
+
+impl Barred {
+    /// What kept us from a call that failed.
+    pub(super) fn blame(&self, error: &KafkaError) -> BackboneError {
+        match self.0.lock().ok().and_then(|mut barred| barred.take()) {
+            Some(why) => BackboneError::Refused(why),
+            None => failed(error),
+        }
+    }
 }
 
 impl ClientContext for Quiet {
@@ -126,6 +156,12 @@ impl ClientContext for Quiet {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "librdkafka");
+        if let Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL) =
+            error.rdkafka_error_code()
+            && let Ok(mut barred) = self.barred.0.lock()
+        {
+            *barred = Some(reason.to_owned());
+        }
     }
 }
 

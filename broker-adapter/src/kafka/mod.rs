@@ -27,7 +27,7 @@ use rdkafka::{ClientContext, Offset};
 use schemas::ids::NodeId;
 use tokio::sync::Mutex;
 
-use self::client::{Quiet, failed};
+use self::client::{Barred, Quiet, failed};
 use crate::{Backbone, BackboneError, Destination, Frame, Lane, Options, Outcome, Subscription};
 
 mod client;
@@ -50,6 +50,7 @@ pub(crate) struct Kafka {
     /// Topics that are known to be there.
     known: RwLock<HashSet<String>>,
     probe: Mutex<Option<StreamConsumer<Quiet>>>,
+    barred: Barred,
 }
 
 impl Kafka {
@@ -59,13 +60,15 @@ impl Kafka {
     /// The URL or a property is wrong.
     pub(crate) fn open(url: &str, options: Options) -> Result<Self, BackboneError> {
         let config = client::base(url, &options)?;
-        let producer = producer(&config, &options)?;
+        let barred = Barred::default();
+        let producer = client::producer(&config, &options, &barred)?;
         Ok(Self {
             config,
             options: Arc::new(options),
             producer: RwLock::new(Some(producer)),
             known: RwLock::default(),
             probe: Mutex::default(),
+            barred,
         })
     }
 
@@ -80,7 +83,7 @@ impl Kafka {
         let fatal = slot.as_ref().and_then(|producer| producer.client().fatal_error());
         if let Some((code, why)) = fatal {
             tracing::warn!(%code, why, "replacing the Kafka producer");
-            match producer(&self.config, &self.options) {
+            match client::producer(&self.config, &self.options, &self.barred) {
                 Ok(fresh) => *slot = Some(fresh),
                 Err(error) => tracing::warn!(%error, "no new Kafka producer"),
             }
@@ -97,11 +100,44 @@ impl Kafka {
         if self.known.read().is_ok_and(|known| known.contains(topic)) {
             return Ok(true);
         }
-        let found = has_topic(producer.clone(), topic, self.options.confirm_timeout).await?;
+        let found = self.ask(producer, topic).await?;
         if found && let Ok(mut known) = self.known.write() {
             known.insert(topic.to_owned());
         }
         Ok(found)
+    }
+
+    /// Asks the cluster whether a topic is there with a leader for each partition.
+    async fn ask(
+        &self,
+        producer: &FutureProducer<Quiet>,
+        topic: &str,
+    ) -> Result<bool, BackboneError> {
+        let (topic, limit) = (topic.to_owned(), self.options.confirm_timeout);
+        let asking = producer.clone();
+        tokio::task::spawn_blocking(move || ready(asking.client(), &topic, limit))
+            .await
+            .map_err(|e| BackboneError::Unreachable(e.to_string()))?
+            .map_err(|e| self.barred.blame(&e))
+    }
+
+    /// Waits until the broker that we ask knows the leaders of new topics.
+    async fn await_topics(
+        &self,
+        producer: &FutureProducer<Quiet>,
+        topics: &[String],
+    ) -> Result<(), BackboneError> {
+        let start = Instant::now();
+        for topic in topics {
+            while !self.ask(producer, topic).await? {
+                if start.elapsed() > self.options.confirm_timeout {
+                    let why = format!("topic {topic} does not appear");
+                    return Err(BackboneError::Unreachable(why));
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        Ok(())
     }
 
     fn forget(&self, topic: &str) {
@@ -156,12 +192,14 @@ impl Kafka {
 
     async fn create_topics(&self, topics: Vec<NewTopic<'_>>) -> Result<(), BackboneError> {
         let admin: AdminClient<Quiet> =
-            AdminClient::from_config_and_context(&self.config, Quiet::default())
+            AdminClient::from_config_and_context(&self.config, Quiet::new(&self.barred))
                 .map_err(|e| failed(&e))?;
         let limit = self.options.confirm_timeout;
         let options =
             AdminOptions::new().operation_timeout(Some(limit)).request_timeout(Some(limit));
-        for result in admin.create_topics(&topics, &options).await.map_err(|e| failed(&e))? {
+        for result in
+            admin.create_topics(&topics, &options).await.map_err(|e| self.barred.blame(&e))?
+        {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
                 Err((topic, code)) => {
@@ -194,7 +232,7 @@ impl Kafka {
         if !self.exists(&producer, PROBE).await? {
             let settings = Settings::new(Some(PROBE_RETENTION), &self.options);
             self.create_topics(vec![self.new_topic(PROBE, 1, &settings)]).await?;
-            await_topics(&producer, &[PROBE.to_owned()], self.options.confirm_timeout).await?;
+            self.await_topics(&producer, &[PROBE.to_owned()]).await?;
         }
         let id = uuid::Uuid::new_v4().to_string();
         let record = FutureRecord::<str, str>::to(PROBE).partition(0).payload(&id);
@@ -234,7 +272,7 @@ impl Backbone for Kafka {
         let topics =
             names.iter().map(|n| self.new_topic(n, self.options.partitions.max(1), &settings));
         self.create_topics(topics.collect()).await?;
-        await_topics(&producer, &names, self.options.confirm_timeout).await
+        self.await_topics(&producer, &names).await
     }
 
     async fn publish(&self, frames: Vec<(Destination, Frame)>) -> Vec<Outcome> {
@@ -282,14 +320,15 @@ impl Backbone for Kafka {
         if !self.exists(&self.producer()?, &topic(&source)).await? {
             return Err(BackboneError::UnknownLane(source));
         }
-        Ok(Box::new(subscription::Member::join(&self.config, source, &self.options)?))
+        Ok(Box::new(subscription::Member::join(&self.config, source, &self.options, &self.barred)?))
     }
 
     async fn probe(&self) -> Result<Duration, BackboneError> {
         let start = Instant::now();
         let limit = self.options.confirm_timeout;
         let late = |_| BackboneError::Unreachable("the probe did not come back".to_owned());
-        tokio::time::timeout(limit, self.echo()).await.map_err(late)??;
+        // Twice the limit: each half has its own, and then says better what was wrong.
+        tokio::time::timeout(limit * 2, self.echo()).await.map_err(late)??;
         Ok(start.elapsed())
     }
 
@@ -337,48 +376,12 @@ fn topic(of: &Destination) -> String {
     format!("pli.{}", of.name())
 }
 
-fn producer(
-    config: &ClientConfig,
-    options: &Options,
-) -> Result<FutureProducer<Quiet>, BackboneError> {
-    client::producer(config, options).create_with_context(Quiet::default()).map_err(|e| failed(&e))
-}
-
-/// Waits until the broker that we ask knows the leaders of new topics.
-async fn await_topics(
-    producer: &FutureProducer<Quiet>,
-    topics: &[String],
-    limit: Duration,
-) -> Result<(), BackboneError> {
-    let start = Instant::now();
-    for topic in topics {
-        while !has_topic(producer.clone(), topic, limit).await? {
-            if start.elapsed() > limit {
-                return Err(BackboneError::Unreachable(format!("topic {topic} does not appear")));
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-    Ok(())
-}
-
-/// Asks the cluster whether a topic is there with a leader for each partition.
-async fn has_topic(
-    producer: FutureProducer<Quiet>,
-    topic: &str,
-    limit: Duration,
-) -> Result<bool, BackboneError> {
-    let topic = topic.to_owned();
-    let asked = tokio::task::spawn_blocking(move || ready(producer.client(), &topic, limit)).await;
-    asked.map_err(|e| BackboneError::Unreachable(e.to_string()))?
-}
-
 fn ready<C: ClientContext>(
     client: &Client<C>,
     topic: &str,
     limit: Duration,
-) -> Result<bool, BackboneError> {
-    let metadata = client.fetch_metadata(Some(topic), limit).map_err(|e| failed(&e))?;
+) -> Result<bool, KafkaError> {
+    let metadata = client.fetch_metadata(Some(topic), limit)?;
     Ok(metadata.topics().iter().any(|found| {
         found.name() == topic
             && found.error().is_none()

@@ -11,7 +11,7 @@ use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
-use super::client::{self, Quiet, failed};
+use super::client::{self, Barred, Quiet, failed};
 use super::{topic, wire};
 use crate::{
     BackboneError, Destination, MAX_BATCH_BYTES, Options, Receipt, Received, Subscription,
@@ -33,10 +33,11 @@ impl Member {
         base: &ClientConfig,
         source: Destination,
         options: &Options,
+        barred: &Barred,
     ) -> Result<Self, BackboneError> {
         let topic = topic(&source);
         let consumer: StreamConsumer<Quiet> = client::member(base, &topic, options)
-            .create_with_context(Quiet::default())
+            .create_with_context(Quiet::new(barred))
             .map_err(|e| failed(&e))?;
         consumer.subscribe(&[&topic]).map_err(|e| failed(&e))?;
         Ok(Self { source, topic, consumer: Some(consumer) })

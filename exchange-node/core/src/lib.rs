@@ -29,6 +29,8 @@ pub mod policy;
 pub mod refusal;
 pub mod route;
 pub mod rules;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 pub mod state;
 mod step;
 pub mod submit;

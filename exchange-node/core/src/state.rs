@@ -233,6 +233,14 @@ impl Delivery {
         self.evidence.iter().find(|h| h.event == event)
     }
 
+    /// Whether its dispatch may still go out. Whoever publishes asks this last: a dispatch that was
+    /// given up, or that the next node has, stays where it is.
+    #[must_use]
+    pub const fn awaits_dispatch(&self) -> bool {
+        matches!(self.role, Role::Sender | Role::Relay)
+            && matches!(self.phase, Phase::Accepted | Phase::Relaying | Phase::Unconfirmed)
+    }
+
     /// When something must have happened; none at an end.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {

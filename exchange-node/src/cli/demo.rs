@@ -10,7 +10,7 @@ use serde_json::json;
 use signing::trust::Anchors;
 
 use super::client::{Client, parsed};
-use super::messages::upload;
+use super::send::upload;
 use super::{Call, Text, text, trace};
 use crate::clock::{self, Clock as _};
 use crate::localnet::description::{Description, MemberFacts, NodeFacts};

@@ -13,7 +13,7 @@ pub enum Failure {
     /// The command line cannot be carried out as it stands: 2.
     #[error("{0}")]
     Usage(String),
-    /// A rule refuses: 3. The problem is printed.
+    /// A rule refuses: 3; or, when the problem is a fault of the node, 1. The problem is printed.
     #[error("{}", .0.detail)]
     Refused(Box<Problem>),
     /// A proof is not valid: 4. What is wrong has been printed.
@@ -33,6 +33,7 @@ impl Failure {
     const fn code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
+            Self::Refused(problem) if problem.status >= 500 => 1,
             Self::Refused(_) => 3,
             Self::NotValid => 4,
             Self::Unheard => 0,

@@ -96,10 +96,11 @@ const TABLE: &[(&str, &str)] = &[
     ),
     ("localnet up#dir", "Répertoire du réseau"),
     (
-        "localnet up#backbone",
-        "`embedded`, kafka://HÔTE:PORT ou amqp://UTILISATEUR:MOT@HÔTE:PORT/VHOST",
+        "localnet up#backbones",
+        "`embedded` (par défaut), kafka://HÔTE:PORT ou amqp://UTILISATEUR:MOT@HÔTE:PORT/VHOST ; \
+         NOM=URL, une fois pour chacune, quand la topologie en a plusieurs",
     ),
-    ("localnet up#store", "`sqlite`, ou postgres://... (une base par nœud est créée)"),
+    ("localnet up#store", "`sqlite` (par défaut), ou postgres://... (une base par nœud est créée)"),
     ("localnet up#topology", "De quoi le réseau est fait (TOML) ; voir ops/topologies"),
     ("localnet up#detach", "Rendre la main quand tout est prêt, et laisser tourner"),
     (
@@ -116,6 +117,15 @@ const TABLE: &[(&str, &str)] = &[
     ("localnet down#dir", "Répertoire du réseau"),
     ("localnet down#purge", "Supprimer aussi les données"),
     ("node", "Faire tourner un nœud"),
+    ("node init", "Créer clés, demandes de certificat et configuration commentée"),
+    ("node init#id", "Identifiant du nœud, un label DNS"),
+    ("node init#dir", "Où le créer"),
+    ("node init#listen", "Adresse d'écoute"),
+    ("node init#public_url", "URL par laquelle les membres l'atteignent"),
+    ("node init#store", "sqlite://FICHIER ou postgres://..."),
+    ("node init#backbone", "amqp://..., kafka://... ou embedded://FICHIER"),
+    ("node init#tsa", "Service d'horodatage (RFC 3161)"),
+    ("node doctor", "Essayer réellement chaque dépendance, et dire que faire"),
     ("node run", "Faire tourner le nœud de la configuration jusqu'à ce qu'on l'arrête"),
     ("node status", "Dire ce qui marche et ce qui ne marche pas"),
     ("tsa", "Le service d'horodatage intégré"),
@@ -128,6 +138,10 @@ const TABLE: &[(&str, &str)] = &[
     ("tsa serve#listen", "Adresse d'écoute"),
     ("#url", "URL du nœud"),
     ("#client_id", "Application (OAuth2) du membre"),
+    (
+        "#client_secret",
+        "Secret de l'application ; mieux dans l'environnement ou un fichier que sur la ligne",
+    ),
     ("#client_secret_file", "Fichier qui contient le secret de l'application"),
     ("#net", "Répertoire d'un localnet, pour y prendre URL et application"),
     ("#member", "NŒUD/MEMBRE de ce localnet ; le membre par SIRET, code COG ou application"),
@@ -137,6 +151,9 @@ const TABLE: &[(&str, &str)] = &[
     ("send#subject", "Objet"),
     ("send#sender_ref", "Le numéro de l'expéditeur"),
     ("send#in_reply_to", "Le pli auquel celui-ci répond"),
+    ("send#conversation", "La conversation à poursuivre"),
+    ("send#consent", "Le destinataire est invité à accepter avant toute remise"),
+    ("send#expires", "Pas de remise après ce moment (RFC 3339)"),
     ("send#idempotency_key", "Les répétitions de même clé n'envoient qu'une fois"),
     ("send#files", "Documents"),
     ("inbox", "Ce que le membre reçoit"),
@@ -157,18 +174,23 @@ const TABLE: &[(&str, &str)] = &[
     ("#id", "Identifiant"),
     ("messages", "Ce que le membre a envoyé"),
     ("messages list", "Plis envoyés par le membre"),
+    ("messages list#process", "Seulement de cette démarche"),
     ("messages list#state", "Seulement avec une remise dans cet état"),
     ("trace", "Où en est un pli, qui le détient, ce qui le prouve, ce qui suit"),
-    ("explain", "Ce que signifie un code, un événement ou un état, et que faire"),
+    ("explain", "Ce que signifie un code, un événement, un état ou un identifiant, et que faire"),
     (
         "explain#what",
-        "Code d'anomalie, motif ETSI (RB09), événement (ContentConsignment ou D.1) ou état",
+        "Code d'anomalie, motif ETSI (RB09), événement (ContentConsignment ou D.1), état (relaying), \
+         ou identifiant d'un pli ou d'une preuve",
     ),
     ("evidence", "Les preuves d'un pli"),
     ("evidence list", "Les preuves concernant un pli"),
     ("evidence show", "Ce que dit une preuve"),
     ("evidence export", "Écrire une preuve dans un fichier"),
-    ("evidence export#format", "Telle qu'émise, son JSON, ou XML ETSI"),
+    (
+        "evidence export#format",
+        "Telle qu'émise, son JSON, XML ETSI, ou tout ce qui prouve le pli en un zip (ASiC-E)",
+    ),
     ("evidence export#output", "Où l'écrire ; sortie standard par défaut"),
     ("proof", "Enregistrer le dossier de preuve d'un pli"),
     ("proof#output", "Où écrire le dossier (.asice)"),
@@ -179,6 +201,7 @@ const TABLE: &[(&str, &str)] = &[
     ),
     ("verify#trust", "Fichier PEM d'ancres de confiance ; répétable"),
     ("verify#at", "Juger à ce moment (RFC 3339) ; maintenant par défaut"),
+    ("verify#all", "Dire chaque élément, aussi ceux qui tiennent"),
     (
         "verify#allow_repacked",
         "Accepter un conteneur réemballé par un autre outil, si tous ses éléments sont intacts",
@@ -225,6 +248,29 @@ mod tests {
             let path = if path.is_empty() { name.to_owned() } else { format!("{path} {name}") };
             missing(sub, &path, out);
         }
+    }
+
+    fn keys(command: &Command, path: &str, out: &mut Vec<String>) {
+        out.push(path.to_owned());
+        out.extend(command.get_arguments().map(|arg| format!("{path}#{}", arg.get_id())));
+        out.extend(command.get_arguments().map(|arg| format!("#{}", arg.get_id())));
+        for sub in command.get_subcommands() {
+            let name = sub.get_name();
+            let path = if path.is_empty() { name.to_owned() } else { format!("{path} {name}") };
+            keys(sub, &path, out);
+        }
+    }
+
+    #[test]
+    fn no_french_help_is_about_what_is_gone() {
+        let mut known = vec!["#version".to_owned()];
+        keys(&crate::cli::Cli::command(), "", &mut known);
+        let stale: Vec<&str> = TABLE
+            .iter()
+            .map(|(key, _)| *key)
+            .filter(|key| !known.iter().any(|k| k == key))
+            .collect();
+        assert!(stale.is_empty(), "{stale:#?}");
     }
 
     #[test]

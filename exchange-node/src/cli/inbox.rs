@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use schemas::api::{InboxItem, Page, Receipt};
+use schemas::api::{DocumentView, InboxItem, Page, Receipt};
 use schemas::ids::DeliveryId;
 use serde_json::{Value, json};
 
@@ -137,7 +137,7 @@ async fn get(args: GetArgs, call: &Call) -> anyhow::Result<()> {
             "a document has a name that is no file name"
         );
         let file = args.output.join(&document.name);
-        save(&client, &item, document.id, &file).await?;
+        save(&client, &item, document, &file).await?;
         call.screen.tell(SAVED, &[&file.display()]);
     }
     if call.screen.json { call.screen.object(&item) } else { Ok(()) }
@@ -146,11 +146,13 @@ async fn get(args: GetArgs, call: &Call) -> anyhow::Result<()> {
 async fn save(
     client: &Client,
     item: &InboxItem,
-    document: schemas::ids::DocumentId,
+    document: &DocumentView,
     file: &std::path::Path,
 ) -> anyhow::Result<()> {
-    let path = format!("/v1/inbox/{}/documents/{document}", item.delivery_id);
-    client.save(&path, file).await.map(drop)
+    let path = format!("/v1/inbox/{}/documents/{}", item.delivery_id, document.id);
+    let (digest, _) = client.save(&path, file).await?;
+    anyhow::ensure!(digest == document.sha256, "{} arrived with another digest", file.display());
+    Ok(())
 }
 
 async fn act(args: IdArgs, verb: &str, body: Value, call: &Call) -> anyhow::Result<()> {

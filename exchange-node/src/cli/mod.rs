@@ -12,19 +12,24 @@ mod authority;
 mod client;
 mod config;
 mod demo;
+mod doctor;
+mod evidence;
 mod explain;
 mod failure;
 mod french;
 mod inbox;
+mod init;
 mod localnet;
 mod messages;
 mod node;
 mod operate;
 mod screen;
+mod send;
 mod shell;
 mod texts;
 mod trace;
 mod tsa;
+mod verdicts;
 mod verify;
 
 use std::ffi::OsString;
@@ -76,7 +81,7 @@ enum Verb {
     #[command(subcommand)]
     Tsa(tsa::TsaVerb),
     /// Send documents to one or more members
-    Send(messages::SendArgs),
+    Send(send::SendArgs),
     /// What the member receives
     #[command(subcommand)]
     Inbox(inbox::InboxVerb),
@@ -85,13 +90,13 @@ enum Verb {
     Messages(messages::MessagesVerb),
     /// Where a message is, who holds it, what proves it, what comes next
     Trace(messages::TraceArgs),
-    /// What a code, an event or a state means, and what to do
+    /// What a code, an event, a state or an id means, and what to do
     Explain(explain::ExplainArgs),
     /// Evidence about a message
     #[command(subcommand)]
-    Evidence(messages::EvidenceVerb),
+    Evidence(evidence::EvidenceVerb),
     /// Save the proof bundle of a message
-    Proof(messages::ProofArgs),
+    Proof(evidence::ProofArgs),
     /// Verify bundles, seals, records and tokens offline
     Verify(verify::VerifyArgs),
     /// What waits, what was given up, what was set aside
@@ -164,13 +169,13 @@ fn carry_out(verb: Verb, call: &Call) -> anyhow::Result<()> {
         Verb::Localnet(verb) => localnet::run(verb, call),
         Verb::Node(verb) => node::run(verb, call),
         Verb::Tsa(verb) => tsa::run(verb, call),
-        Verb::Send(args) => messages::send(args, call),
+        Verb::Send(args) => send::run(args, call),
         Verb::Inbox(verb) => inbox::run(verb, call),
         Verb::Messages(verb) => messages::list(verb, call),
-        Verb::Trace(args) => messages::trace(args, call),
+        Verb::Trace(args) => messages::trace(&args, call),
         Verb::Explain(args) => explain::run(&args, call),
-        Verb::Evidence(verb) => messages::evidence(verb, call),
-        Verb::Proof(args) => messages::proof(args, call),
+        Verb::Evidence(verb) => evidence::run(verb, call),
+        Verb::Proof(args) => evidence::proof(&args, call),
         Verb::Verify(args) => verify::run(&args, call),
         Verb::Queue(verb) => operate::queue(verb, call),
         Verb::Clients(verb) => operate::clients(verb, call),

@@ -1,4 +1,4 @@
-//! `pli node run|status`: running a node.
+//! `pli node run|status`: running a node; `init` and `doctor` are files of their own.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use clap::Subcommand;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tracing_subscriber::EnvFilter;
 
-use super::{Call, Text, text};
+use super::{Call, Failure, Text, text};
 use crate::config::Config;
 use crate::node::Node;
 use crate::{api, clock};
@@ -15,18 +15,28 @@ use crate::{api, clock};
 /// `pli node`
 #[derive(Debug, Subcommand)]
 pub(super) enum NodeVerb {
+    /// Make keys, certification requests and a commented configuration
+    Init(super::init::InitArgs),
     /// Run the node of the configuration until it is told to stop
     Run,
     /// Say what works and what does not
     Status,
+    /// Try each dependency for real, and say what to do
+    Doctor,
 }
 
 const READY: Text = text("Node {0} ready on {1}", "Nœud {0} prêt : {1}");
 const STOPPING: Text = text("Stopping…", "Arrêt en cours…");
 
 pub(super) fn run(verb: NodeVerb, call: &Call) -> anyhow::Result<()> {
-    let config = Config::read(call.config_file()?, std::env::vars())?;
+    if let NodeVerb::Init(args) = &verb {
+        return super::init::run(args, call);
+    }
+    let config = Config::read(call.config_file()?, std::env::vars())
+        .map_err(|e| Failure::usage(e.to_string()))?;
     match verb {
+        NodeVerb::Init(_) => Ok(()),
+        NodeVerb::Doctor => runtime()?.block_on(super::doctor::run(&config, call)),
         NodeVerb::Run => {
             logs(&config)?;
             runtime()?.block_on(serve(config, call))

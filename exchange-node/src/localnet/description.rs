@@ -108,7 +108,8 @@ impl Description {
     pub fn write(&self, dir: &Path) -> anyhow::Result<()> {
         let mut bytes = serde_json::to_vec_pretty(self)?;
         bytes.push(b'\n');
-        crate::files::write_public(&dir.join(FILE), &bytes)
+        // It holds the secrets of the play members.
+        crate::files::write_private(&dir.join(FILE), &bytes)
     }
 
     /// Finds `NODE/MEMBER`; the member by number, commune or client id, and by nothing when the
@@ -126,5 +127,14 @@ impl Description {
             _ => node.members.iter().find(fits),
         };
         found.map(|m| (node, m))
+    }
+
+    /// Every `NODE/MEMBER`, by number.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<String> {
+        let of = |n: &NodeFacts| -> Vec<String> {
+            n.members.iter().map(|m| format!("{}/{}", n.id, m.id)).collect()
+        };
+        self.nodes.iter().flat_map(of).collect()
     }
 }

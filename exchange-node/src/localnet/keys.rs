@@ -24,6 +24,8 @@ pub struct Place {
     pub backbone: String,
     /// Apart from other networks on the same broker.
     pub namespace: Option<NodeId>,
+    /// Tells the replicas of a node apart.
+    pub instance: Option<String>,
     /// `sqlite://...` or `postgres://...`.
     pub store: String,
     /// RFC 3161.
@@ -73,6 +75,7 @@ pub fn config(id: &NodeId, place: &Place) -> Config {
     Config {
         node: NodeSection {
             id: id.clone(),
+            instance: place.instance.clone(),
             listen: format!("127.0.0.1:{}", place.port),
             public_url: format!("http://127.0.0.1:{}", place.port),
         },

@@ -1,11 +1,14 @@
 //! A whole network on one machine: the ground of the demonstration, tests, tutorials, benchmarks.
 //!
 //! - [`topology`]: what a network is made of.
-//! - [`network`]: up, down, and what is alive; [`keys`]: keys and configuration of a node.
+//! - [`network`]: up, kill, down, what is alive; [`ground`] makes a new one, with [`keys`] and
+//!   configuration of its nodes; [`crew`] knows its processes.
 //! - [`ports`], [`process`]: what a machine has to give.
 //! - [`description`]: `localnet.json`, what tools read.
 
+pub mod crew;
 pub mod description;
+pub mod ground;
 pub mod keys;
 pub mod network;
 pub mod ports;

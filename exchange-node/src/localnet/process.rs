@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
     /// Its pid.
-    pub pid: i32,
+    pid: i32,
     /// What tells it from another process of the same pid.
     started: String,
 }
@@ -40,6 +40,12 @@ impl Process {
         let pid = i32::try_from(child.id())?;
         let started = mark(pid).unwrap_or_default();
         Ok((Self { pid, started }, child))
+    }
+
+    /// Its pid.
+    #[must_use]
+    pub const fn pid(&self) -> i32 {
+        self.pid
     }
 
     /// Reads what [`Process::record`] wrote; none when there is nothing.

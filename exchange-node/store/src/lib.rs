@@ -17,6 +17,8 @@ mod access;
 mod anchor;
 mod commit;
 mod commit_rows;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod content;
 mod db;
 mod inbox;

@@ -69,7 +69,7 @@ fn with_database(url: &str, name: &str) -> String {
     query.map_or_else(|| format!("{server}/{name}"), |q| format!("{server}/{name}?{q}"))
 }
 
-async fn connect(url: &str) -> Result<Db, StoreError> {
+pub(crate) async fn connect(url: &str) -> Result<Db, StoreError> {
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         postgres(url).await
     } else {

@@ -7,7 +7,10 @@
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sql {
     /// File name without its ending.
-    #[cfg_attr(not(test), allow(dead_code, reason = "names the file when a statement fails"))]
+    #[cfg_attr(
+        not(any(test, feature = "conformance")),
+        allow(dead_code, reason = "names the file when a statement fails")
+    )]
     pub(crate) name: &'static str,
     /// For SQLite.
     pub(crate) sqlite: &'static str,
@@ -24,7 +27,7 @@ macro_rules! statements {
         };)*
 
         /// All of them, for the test that prepares each on both databases.
-        #[cfg(test)]
+        #[cfg(any(test, feature = "conformance"))]
         pub(crate) const ALL: &[Sql] = &[$($constant),*];
     };
 }

@@ -277,3 +277,43 @@ fn attributes() -> Value {
         },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// The schema of AsyncAPI itself, `3.0.0-without-$id.json` of the npm package
+    /// `@asyncapi/specs`.
+    #[test]
+    fn the_schema_of_asyncapi_accepts_the_document() {
+        let Some(path) = std::env::var_os("PLI_ASYNCAPI_SCHEMA") else {
+            eprintln!("skipped: PLI_ASYNCAPI_SCHEMA names no schema of AsyncAPI 3.0.0");
+            return;
+        };
+        let schema: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let validator = jsonschema::draft7::new(&schema).unwrap();
+        let errors: Vec<_> = validator.iter_errors(&document()).map(|e| e.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:?}");
+        let mut bad = document();
+        bad["channels"]["message"]["bindings"]["amqp"]["is"] = json!("pigeon");
+        assert!(!validator.is_valid(&bad));
+    }
+
+    #[test]
+    fn a_foreign_reader_of_yaml_reads_the_same_document() {
+        let Some(python) = crate::judge::python("yaml") else { return };
+        let verdict = Command::new(python)
+            .args([
+                "-c",
+                "import sys, json, yaml; json.dump(yaml.safe_load(open(sys.argv[1])), sys.stdout)",
+            ])
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/asyncapi.yaml"))
+            .output()
+            .unwrap();
+        assert!(verdict.status.success(), "{}", String::from_utf8_lossy(&verdict.stderr));
+        let read: Value = serde_json::from_slice(&verdict.stdout).unwrap();
+        assert_eq!(read, document());
+    }
+}

@@ -53,3 +53,76 @@ digest = bytes .size 32
 "#
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::frame::encode;
+    use crate::sample::frames;
+
+    /// Reads lines of hexadecimal CBOR, and answers `good` or `bad` for each.
+    const JUDGE: &str = "
+import sys, pycddl
+schema = pycddl.Schema(open(sys.argv[1]).read())
+for line in sys.stdin:
+    try:
+        schema.validate_cbor(bytes.fromhex(line.strip()))
+        print('good')
+    except pycddl.ValidationError:
+        print('bad')
+";
+
+    fn judged(bodies: &[Vec<u8>]) -> Option<Vec<String>> {
+        let python = crate::judge::python("pycddl")?;
+        let dir = tempfile::tempdir().unwrap();
+        let (rules, lines) = (dir.path().join("frame.cddl"), dir.path().join("lines"));
+        std::fs::write(&rules, document()).unwrap();
+        let text: Vec<_> = bodies.iter().map(hex::encode).collect();
+        std::fs::write(&lines, text.join("\n")).unwrap();
+        let verdict = Command::new(python)
+            .args(["-c", JUDGE])
+            .arg(rules)
+            .stdin(std::fs::File::open(lines).unwrap())
+            .output()
+            .unwrap();
+        assert!(verdict.status.success(), "{}", String::from_utf8_lossy(&verdict.stderr));
+        let words = String::from_utf8(verdict.stdout).unwrap();
+        Some(words.lines().map(ToOwned::to_owned).collect())
+    }
+
+    #[test]
+    fn a_foreign_validator_finds_what_we_write_valid() {
+        let bodies = [
+            encode(&frames::dispatch()),
+            encode(&frames::dispatch_without_content()),
+            encode(&frames::evidence()),
+            encode(&frames::status()),
+            encode(&frames::content()),
+            encode(&frames::directory()),
+        ];
+        let Some(words) = judged(&bodies) else { return };
+        assert_eq!(words, vec!["good"; bodies.len()]);
+    }
+
+    #[test]
+    fn a_foreign_validator_refuses_what_we_refuse() {
+        let mut long = frames::content();
+        long.part.0 = vec![0; CONTENT_CHUNK + 1];
+        let text = |t: &str| ciborium::Value::Text(t.to_owned());
+        let bytes = |n: usize| ciborium::Value::Bytes(vec![0; n]);
+        let bodies = [
+            encode(&ciborium::Value::Map(vec![])),
+            encode(&ciborium::Value::Map(vec![(text("dispatch"), ciborium::Value::Null)])),
+            encode(&ciborium::Value::Map(vec![
+                (text("status"), bytes(5)),
+                (text("surprise"), bytes(5)),
+            ])),
+            encode(&crate::frame::EvidenceFrame { evidence: Vec::new() }),
+            encode(&long),
+        ];
+        let Some(words) = judged(&bodies) else { return };
+        assert_eq!(words, vec!["bad"; bodies.len()]);
+    }
+}

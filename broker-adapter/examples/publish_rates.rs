@@ -1,7 +1,7 @@
 //! Measures a backbone: frames per second in batches, and the way of one frame alone.
 //!
 //! ```text
-//! cargo run --release -p broker-adapter --features amqp,kafka --example rates -- URL [FRAMES]
+//! cargo run --release -p broker-adapter --features amqp,kafka --example publish_rates -- URL [FRAMES]
 //! ```
 //! Frames have 2 KiB and 50 keys, batches 200 frames. Publisher, consumer and broker share this
 //! machine: read the figures beside each other, not as capacities.
