@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use exchange_store::Store;
 use exchange_store::rows::Anchor;
 use schemas::digest::Digest;
 use schemas::time::Timestamp;
 use signing::evidence_record::Tree;
+use signing::tsp::TsaClient;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -53,16 +55,30 @@ pub async fn run(
 /// One round: returns how many objects got their anchor.
 ///
 /// # Errors
-/// When the archive or the timestamp authority does not work; nothing is lost.
+/// As [`anchor_waiting`].
 pub async fn round(node: &Node) -> Result<usize> {
-    let (seqs, leaves) = waiting(node).await?;
+    let most = node.config.tsa.max_batch as usize;
+    anchor_waiting(node.store.as_ref(), &node.tsa, node.clock.now(), most).await
+}
+
+/// Anchors what waits, `most` objects at most: returns how many.
+///
+/// # Errors
+/// When the archive or the timestamp authority does not work; nothing is lost.
+pub async fn anchor_waiting(
+    store: &dyn Store,
+    tsa: &TsaClient,
+    now: Timestamp,
+    most: usize,
+) -> Result<usize> {
+    let (seqs, leaves) = waiting(store, most).await?;
     if leaves.is_empty() {
         return Ok(0);
     }
     let count = leaves.len();
     let tree = tokio::task::spawn_blocking(move || Tree::build(leaves)).await??;
     let root = tree.root();
-    let token = node.tsa.stamp(&root, node.clock.now()).await.context("the token")?;
+    let token = tsa.stamp(&root, now).await.context("the token")?;
     let anchor = Anchor {
         token: token.der().to_vec(),
         root,
@@ -73,18 +89,17 @@ pub async fn round(node: &Node) -> Result<usize> {
             .map(|(i, seq)| (seq, joined(&tree.path(i).unwrap_or_default())))
             .collect(),
     };
-    node.store.anchor(&anchor).await.context("storing the anchor")?;
+    store.anchor(&anchor).await.context("storing the anchor")?;
     Ok(count)
 }
 
-async fn waiting(node: &Node) -> Result<(Vec<i64>, Vec<Digest>)> {
+async fn waiting(store: &dyn Store, most: usize) -> Result<(Vec<i64>, Vec<Digest>)> {
     let mut seqs: Vec<i64> = Vec::new();
     let mut leaves = Vec::new();
-    let most = node.config.tsa.max_batch as usize;
     while leaves.len() < most {
         let after = seqs.last().copied().unwrap_or(0);
         let limit = PAGE.min(u32::try_from(most - leaves.len()).unwrap_or(PAGE));
-        let page = node.store.unanchored(after, limit).await?;
+        let page = store.unanchored(after, limit).await?;
         let full = page.len() >= limit as usize;
         for row in page {
             seqs.push(row.seq);

@@ -89,7 +89,6 @@ const TABLE: &[(&str, &str)] = &[
     ("config", "Examiner la configuration d'un nœud"),
     ("config check", "Lire le fichier comme le nœud le ferait, et examiner tout ce qu'il désigne"),
     ("localnet", "Un réseau entier sur une seule machine"),
-    ("localnet#dir", "Répertoire du réseau"),
     (
         "localnet up",
         "Démarrer un réseau, ou ce qui n'en tourne pas ; rend la main quand tout est prêt",

@@ -55,7 +55,7 @@ fn lines(message: &MessageView, lang: Lang) -> Vec<String> {
     out
 }
 
-/// One evidence, on three lines of at most 80 columns.
+/// One evidence, on three lines (four when its reason is long) of at most 80 columns.
 pub(super) fn step(step: &Step, lang: Lang) -> String {
     let event = Event::parse(&step.event);
     let clause = event.map_or("", Event::clause);
@@ -68,7 +68,12 @@ pub(super) fn step(step: &Step, lang: Lang) -> String {
     let proof = EVIDENCE.fill(lang, &[&step.evidence_id, &anchored]);
     match Reason::parse(&step.code).map(crate::reasons::reason).map(|r| of(r, lang)) {
         // The reason of a success says the event once more.
-        Some(why) if !step.code.ends_with("01") => format!("{first}\n    {what}: {why}\n{proof}"),
+        Some(why) if !step.code.ends_with("01") => {
+            let line = format!("    {what}: {why}");
+            let fits = line.chars().count() <= 80;
+            let said = if fits { line } else { format!("    {what}:\n      {why}") };
+            format!("{first}\n{said}\n{proof}")
+        }
         _ => format!("{first}\n    {what}\n{proof}"),
     }
 }

@@ -1,0 +1,298 @@
+//! The floor of a delivery: the same HTTP posts, rows, transactions and frames of the same sizes,
+//! between two ends in one process, with no decision, no seal, no cipher and no index.
+//!
+//! ```text
+//! client -> post -> rows, content -> frame -> rows, content -> frame -> rows: counted
+//! ```
+//! Sizes are read from the databases of the nodes that were measured in the same run ([`Sizes`]).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::routing::post;
+use broker_adapter::{Backbone, Destination, Frame, Lane, Options, Outcome};
+use schemas::ids::NodeId;
+use sqlx::PgPool;
+use tests::net::Net;
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use crate::deliver::Services;
+use crate::floor_rows::{Archive, Rows};
+
+const CLIENTS: usize = 64;
+const BATCH: usize = 256;
+
+/// What a delivery leaves, in octets.
+#[derive(Clone, Debug)]
+pub(crate) struct Sizes {
+    content: usize,
+    envelope: usize,
+    state: usize,
+    /// Dispatch, A.1, B.1, D.1.
+    sealed: [usize; 4],
+    event: usize,
+}
+
+impl Sizes {
+    /// As the sender's node of `net` has them on average.
+    pub(crate) async fn measure(net: &Net, content: usize) -> Result<Self> {
+        let config: toml::Table =
+            toml::from_str(&std::fs::read_to_string(net.dir().join("etat/node.toml"))?)?;
+        let url = config.get("store").and_then(|s| s.get("url")).and_then(|u| u.as_str());
+        let pool = PgPool::connect(url.context("no store.url")?).await?;
+        let average = async |what: &'static str| -> Result<usize> {
+            let (size,): (Option<f64>,) = sqlx::query_as(what).fetch_one(&pool).await?;
+            Ok(size.unwrap_or(0.0) as usize)
+        };
+        Ok(Self {
+            content,
+            envelope: average("select avg(length(envelope))::float8 from messages").await?,
+            state: average("select avg(length(state))::float8 from deliveries").await?,
+            sealed: [
+                average("select avg(length(p7m))::float8 from evidence where event = 'dispatch'")
+                    .await?,
+                average(
+                    "select avg(length(p7m))::float8 from evidence
+                      where event = 'SubmissionAcceptance'",
+                )
+                .await?,
+                average(
+                    "select avg(length(p7m))::float8 from evidence where event = 'RelayAcceptance'",
+                )
+                .await?,
+                average(
+                    "select avg(length(p7m))::float8 from evidence
+                      where event = 'ContentConsignment'",
+                )
+                .await?,
+            ],
+            event: average("select avg(length(event))::float8 from events").await?,
+        })
+    }
+
+    fn dispatch(&self) -> usize {
+        self.sealed[0] + self.content
+    }
+
+    fn answer(&self) -> usize {
+        self.sealed[2] + self.sealed[3]
+    }
+}
+
+/// One end.
+struct End {
+    archive: Archive,
+    backbone: Arc<dyn Backbone>,
+    to: Destination,
+}
+
+/// A post that waits for its commit.
+type Posted = (Bytes, oneshot::Sender<()>);
+
+/// Deliveries per second.
+pub(crate) async fn rate(services: &Services, sizes: &Sizes, count: usize) -> Result<f64> {
+    let folder = tempfile::tempdir()?;
+    let mark = Uuid::new_v4().simple().to_string();
+    let mark = mark.get(..8).unwrap_or_default();
+    let end = async |name: &str, other: &str, lane: Lane| -> Result<Arc<End>> {
+        let database = format!("floor_{mark}_{name}");
+        let url = exchange_store::create_database(&services.database, &database).await?;
+        let node: NodeId = format!("floor-{mark}-{name}").parse()?;
+        let backbone = broker_adapter::open(&services.backbone, Options::default()).await?;
+        backbone.provision(&node).await?;
+        let to = Destination { node: format!("floor-{mark}-{other}").parse()?, lane };
+        let archive = Archive::create(&url, &folder.path().join(name)).await?;
+        Ok(Arc::new(End { archive, backbone, to }))
+    };
+    let sender = end("s", "r", Lane::Message).await?;
+    let recipient = end("r", "s", Lane::Evidence).await?;
+    let counted = Arc::new(AtomicUsize::new(0));
+    let sizes = Arc::new(sizes.clone());
+
+    let (posts, posted) = mpsc::channel::<Posted>(4096);
+    let (out, outgoing) = mpsc::unbounded_channel();
+    let own = |name: &str| format!("floor-{mark}-{name}").parse::<NodeId>();
+    let work = [
+        tokio::spawn(accept(Arc::clone(&sender), Arc::clone(&sizes), posted, out)),
+        tokio::spawn(send(Arc::clone(&sender), Arc::clone(&sizes), outgoing)),
+        tokio::spawn(receive(Arc::clone(&recipient), own("r")?, Arc::clone(&sizes))),
+        tokio::spawn(count_back(Arc::clone(&sender), own("s")?, sizes.clone(), counted.clone())),
+    ];
+    let url = serve(posts).await?;
+    drive(&url, sizes.content, count / 10, &counted, 0).await?;
+    let rate = drive(&url, sizes.content, count, &counted, count / 10).await?;
+    for one in &work {
+        ensure!(!one.is_finished(), "the bare pipeline broke down");
+        one.abort();
+    }
+    Ok(rate)
+}
+
+/// The same posts as the nodes get.
+async fn drive(
+    url: &str,
+    size: usize,
+    count: usize,
+    counted: &AtomicUsize,
+    base: usize,
+) -> Result<f64> {
+    let left = Arc::new(AtomicUsize::new(count));
+    let http = reqwest::Client::new();
+    let start = Instant::now();
+    let clients = (0..CLIENTS).map(|_| {
+        let (left, http, url) = (Arc::clone(&left), http.clone(), url.to_owned());
+        tokio::spawn(async move {
+            let take = |n: usize| n.checked_sub(1);
+            while left.fetch_update(Ordering::AcqRel, Ordering::Acquire, take).is_ok() {
+                let answer = http.post(&url).body(vec![7_u8; size + 600]).send().await?;
+                answer.error_for_status()?.bytes().await?;
+            }
+            anyhow::Ok(())
+        })
+    });
+    for client in clients.collect::<Vec<_>>() {
+        client.await??;
+    }
+    let end = Instant::now() + Duration::from_secs(120);
+    while counted.load(Ordering::Acquire) < base + count {
+        ensure!(Instant::now() < end, "the floor does not come to its end");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    Ok(count as f64 / start.elapsed().as_secs_f64())
+}
+
+async fn serve(posts: mpsc::Sender<Posted>) -> Result<String> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}/", listener.local_addr()?);
+    let app = Router::new()
+        .route("/", post(take))
+        .layer(axum::extract::DefaultBodyLimit::disable())
+        .with_state(posts);
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    Ok(url)
+}
+
+async fn take(State(posts): State<mpsc::Sender<Posted>>, body: Bytes) -> String {
+    let (done, told) = oneshot::channel();
+    if posts.send((body, done)).await.is_ok() {
+        let _ = told.await;
+    }
+    "x".repeat(1_200)
+}
+
+/// Whatever waits, as one batch.
+async fn batch<T>(queue: &mut mpsc::Receiver<T>) -> Vec<T> {
+    let mut all = Vec::new();
+    queue.recv_many(&mut all, BATCH).await;
+    all
+}
+
+async fn accept(
+    end: Arc<End>,
+    sizes: Arc<Sizes>,
+    mut posted: mpsc::Receiver<Posted>,
+    out: mpsc::UnboundedSender<Vec<Uuid>>,
+) -> Result<()> {
+    let rows = Rows {
+        envelope: Some(sizes.envelope),
+        state: Some(sizes.state),
+        evidence: vec![sizes.sealed[0], sizes.sealed[1]],
+        queue: Some(sizes.dispatch()),
+        events: vec![sizes.event],
+        ..Rows::default()
+    };
+    loop {
+        let posts = batch(&mut posted).await;
+        let contents = posts.iter().map(|(body, _)| body.slice(..sizes.content).to_vec());
+        end.archive.keep(contents.collect()).await?;
+        let ids: Vec<Uuid> = posts.iter().map(|_| Uuid::new_v4()).collect();
+        end.archive.write(&rows, &ids).await?;
+        for (_, done) in posts {
+            let _ = done.send(());
+        }
+        out.send(ids)?;
+    }
+}
+
+async fn send(
+    end: Arc<End>,
+    sizes: Arc<Sizes>,
+    mut outgoing: mpsc::UnboundedReceiver<Vec<Uuid>>,
+) -> Result<()> {
+    let rows = Rows { update: Some(sizes.state), done: true, ..Rows::default() };
+    while let Some(mut ids) = outgoing.recv().await {
+        while ids.len() < BATCH
+            && let Ok(more) = outgoing.try_recv()
+        {
+            ids.extend(more);
+        }
+        publish(&end, &ids, sizes.dispatch()).await?;
+        end.archive.write(&rows, &ids).await?;
+    }
+    Ok(())
+}
+
+async fn receive(end: Arc<End>, own: NodeId, sizes: Arc<Sizes>) -> Result<()> {
+    let mut lane = end.backbone.subscribe(&own, Lane::Message).await?;
+    let rows = Rows {
+        envelope: Some(sizes.envelope),
+        state: Some(sizes.state),
+        evidence: sizes.sealed.to_vec(),
+        queue: Some(sizes.answer()),
+        events: vec![sizes.event],
+        ..Rows::default()
+    };
+    let sent = Rows { done: true, ..Rows::default() };
+    loop {
+        let got = lane.next(BATCH).await?;
+        let contents = got.iter().map(|one| one.frame.body.slice(..sizes.content).to_vec());
+        end.archive.keep(contents.collect()).await?;
+        let ids = got.iter().map(|one| one.frame.id.parse()).collect::<Result<Vec<Uuid>, _>>()?;
+        end.archive.write(&rows, &ids).await?;
+        lane.ack(got.into_iter().map(|one| one.receipt).collect()).await?;
+        publish(&end, &ids, sizes.answer()).await?;
+        end.archive.write(&sent, &ids).await?;
+    }
+}
+
+async fn count_back(
+    end: Arc<End>,
+    own: NodeId,
+    sizes: Arc<Sizes>,
+    counted: Arc<AtomicUsize>,
+) -> Result<()> {
+    let mut lane = end.backbone.subscribe(&own, Lane::Evidence).await?;
+    let rows = Rows {
+        update: Some(sizes.state),
+        evidence: vec![sizes.sealed[2], sizes.sealed[3]],
+        events: vec![sizes.event; 2],
+        ..Rows::default()
+    };
+    loop {
+        let got = lane.next(BATCH).await?;
+        let ids = got.iter().map(|one| one.frame.id.parse()).collect::<Result<Vec<Uuid>, _>>()?;
+        end.archive.write(&rows, &ids).await?;
+        lane.ack(got.into_iter().map(|one| one.receipt).collect()).await?;
+        counted.fetch_add(ids.len(), Ordering::AcqRel);
+    }
+}
+
+async fn publish(end: &End, ids: &[Uuid], size: usize) -> Result<()> {
+    let frame = |id: &Uuid| Frame {
+        id: id.to_string(),
+        attributes: Vec::new(),
+        key: id.to_string(),
+        body: Bytes::from(vec![7_u8; size]),
+    };
+    let frames = ids.iter().map(|id| (end.to.clone(), frame(id))).collect();
+    for outcome in end.backbone.publish(frames).await {
+        ensure!(outcome == Outcome::Confirmed, "{outcome:?}");
+    }
+    Ok(())
+}

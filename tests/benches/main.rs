@@ -1,0 +1,108 @@
+//! The benchmarks: each workload beside its floor, measured in the same run on the same machine.
+//!
+//! ```text
+//! ops/bench [--quick] [--json FILE] [WORKLOAD]...
+//! ```
+//! - [`deliver`]: deliveries per second over two real nodes, a real broker and a real database;
+//!   latency of one message at a time; its floor is the bare pipeline of [`floor`];
+//! - [`crypto`]: seals, verifications and bundles against raw signatures of the same engine;
+//! - [`anchor`]: a million evidences under one hash tree against hashing as many leaves;
+//! - [`machine`]: what it ran on, and processor time by process;
+//! - [`report`]: the table and the JSON.
+//!
+//! Machines are noisy: read ratios, not rates. Deliberately absent: a verdict. Nothing fails here
+//! because it is slow.
+#![allow(clippy::print_stdout, reason = "a tool for people: its table goes to stdout")]
+
+mod anchor;
+mod crypto;
+mod deliver;
+mod floor;
+mod floor_rows;
+mod machine;
+mod report;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::report::{Report, Run};
+
+const WORKLOADS: [&str; 8] = [
+    "seal",
+    "verify",
+    "proof",
+    "anchor-1m",
+    "idle-latency",
+    "deliver-1k",
+    "deliver-100k",
+    "deliver-1m",
+];
+
+/// What is asked for.
+#[derive(Debug, Default)]
+struct Arguments {
+    quick: bool,
+    json: Option<PathBuf>,
+    workloads: Vec<String>,
+}
+
+fn main() -> Result<()> {
+    let arguments = arguments()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(run(arguments))
+}
+
+fn arguments() -> Result<Arguments> {
+    let mut out = Arguments::default();
+    let mut given = std::env::args().skip(1);
+    while let Some(one) = given.next() {
+        match one.as_str() {
+            // What `cargo bench` adds by itself.
+            "--bench" => {}
+            "--quick" => out.quick = true,
+            "--json" => out.json = Some(given.next().context("--json needs a file")?.into()),
+            name if WORKLOADS.contains(&name) => out.workloads.push(name.to_owned()),
+            other => bail!("unknown workload {other:?}; there are {}", WORKLOADS.join(", ")),
+        }
+    }
+    if out.workloads.is_empty() {
+        let quick = |name: &str| !matches!(name, "deliver-100k" | "deliver-1m");
+        let chosen = WORKLOADS.into_iter().filter(|name| !out.quick || quick(name));
+        out.workloads = chosen.map(str::to_owned).collect();
+    }
+    Ok(out)
+}
+
+async fn run(arguments: Arguments) -> Result<()> {
+    let mut report = Report::new();
+    for name in &arguments.workloads {
+        eprintln!("bench: {name}");
+        let runs = workload(name, arguments.quick).await.with_context(|| name.clone())?;
+        for run in runs {
+            eprintln!("bench: {}", run.line());
+            report.runs.push(run);
+        }
+    }
+    println!("{}", report.table());
+    if let Some(file) = arguments.json {
+        std::fs::write(&file, serde_json::to_vec_pretty(&report.json())?)?;
+        eprintln!("bench: written to {}", file.display());
+    }
+    Ok(())
+}
+
+async fn workload(name: &str, quick: bool) -> Result<Vec<Run>> {
+    let few = |all: usize, some: usize| if quick { some } else { all };
+    match name {
+        "seal" => crypto::seal(),
+        "verify" => crypto::verify(),
+        "proof" => crypto::proof().await,
+        "anchor-1m" => anchor::run(few(1_000_000, 100_000)).await,
+        "idle-latency" => deliver::idle(few(300, 50)).await,
+        "deliver-1k" => deliver::run(name, 1 << 10, few(10_000, 3_000)).await,
+        "deliver-100k" => deliver::run(name, 100 << 10, few(2_000, 300)).await,
+        "deliver-1m" => deliver::run(name, 1 << 20, few(300, 50)).await,
+        _ => bail!("no such workload"),
+    }
+}
