@@ -44,7 +44,13 @@ fn lines(message: &MessageView, lang: Lang) -> Vec<String> {
         out.push(String::new());
         out.push(format!("{} {id}", shortened(name, 79 - id.len())));
         let state = format!("{} ({})", of(words::state(&delivery.state), lang), delivery.state);
-        out.push(STATE.fill(lang, &[&state, &seconds(delivery.since)]));
+        let line = STATE.fill(lang, &[&state, &seconds(delivery.since)]);
+        out.push(if line.chars().count() <= 80 {
+            line
+        } else {
+            // The word says it; the code is for those who search the documentation.
+            STATE.fill(lang, &[of(words::state(&delivery.state), lang), &seconds(delivery.since)])
+        });
         out.push(HOLDER.fill(lang, &[&delivery.custodian]));
         out.extend(delivery.evidence.iter().map(|one| step(one, lang)));
         out.push(match delivery.next_due {
