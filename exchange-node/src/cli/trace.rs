@@ -49,7 +49,7 @@ fn lines(message: &MessageView, lang: Lang) -> Vec<String> {
             line
         } else {
             // The word says it; the code is for those who search the documentation.
-            STATE.fill(lang, &[of(words::state(&delivery.state), lang), &seconds(delivery.since)])
+            STATE.fill(lang, &[&of(words::state(&delivery.state), lang), &seconds(delivery.since)])
         });
         out.push(HOLDER.fill(lang, &[&delivery.custodian]));
         out.extend(delivery.evidence.iter().map(|one| step(one, lang)));

@@ -3,9 +3,10 @@
 //! - `check`: all that continuous integration runs before the tests ([`check`]);
 //! - `deps`: the direction of dependencies between the rooms ([`deps`]);
 //! - `size`: the size of files and functions ([`size`]);
-//! - `links`: relative links in Markdown lead somewhere ([`links`]).
+//! - `links`: relative links in Markdown lead somewhere ([`links`]);
+//! - `bench`: another name of `ops/bench`, which starts the services that it needs.
 //!
-//! Deliberately absent: anything that needs a service or a network. That is `ops/test`.
+//! Deliberately absent: tests that need a service or a network. They are in `ops/test`.
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::expect_used)
@@ -19,7 +20,7 @@ mod size;
 mod source;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -42,6 +43,12 @@ enum Verb {
     Size,
     /// Check that relative links in Markdown lead somewhere
     Links,
+    /// Measure: what `ops/bench` does, see `ops/bench --help`
+    Bench {
+        /// Workloads and options
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -57,7 +64,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<bool> {
     let root = root()?;
-    let findings = match arguments.verb {
+    let findings = match &arguments.verb {
         Verb::Check => return check::run(&root),
         Verb::Deps => deps::check(&root)?,
         Verb::Size => {
@@ -66,6 +73,10 @@ fn run(arguments: &Arguments) -> Result<bool> {
             measured.findings()
         }
         Verb::Links => links::check(&root)?,
+        Verb::Bench { arguments } => {
+            let status = Command::new(root.join("ops/bench")).args(arguments).status()?;
+            return Ok(status.success());
+        }
     };
     for finding in &findings {
         println!("{finding}");
