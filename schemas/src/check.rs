@@ -300,17 +300,43 @@ pub fn is_media_type(text: &str) -> bool {
     text.split_once('/').is_some_and(|(kind, subtype)| name(kind) && name(subtype))
 }
 
-/// Whether `text` is an absolute URI, by the characters of RFC 3986.
+/// Whether `text` is an absolute URI of at most 2,000 characters (RFC 3986 §4.3, with a fragment,
+/// without the IP literals of §3.2.2: names stand here, not places).
 #[must_use]
 pub fn is_uri(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once(':') else { return false };
     let head = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
-    let tail = !rest.is_empty()
-        && rest
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&b));
-    head && tail && text.len() <= 2_000
+    let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
+    let (authority, path) = match rest.strip_prefix("//") {
+        Some(rest) => rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len())),
+        None => ("", rest),
+    };
+    // §3.2: at most one `@`, and after the host nothing but digits.
+    let (user, place) = authority.split_once('@').unwrap_or(("", authority));
+    let (host, port) = place.split_once(':').unwrap_or((place, ""));
+    head && !rest.is_empty()
+        && text.len() <= 2_000
+        && is_made_of(user, b":")
+        && is_made_of(host, b"")
+        && port.bytes().all(|b| b.is_ascii_digit())
+        && is_made_of(path, b":@/?")
+        && is_made_of(fragment, b":@/?")
+}
+
+/// RFC 3986 §2: unreserved characters, sub-delimiters, whole percent-encodings, and `more`.
+fn is_made_of(part: &str, more: &[u8]) -> bool {
+    let mut pieces = part.split('%');
+    let plain = |piece: &str| {
+        piece.bytes().all(|b| {
+            b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&b) || more.contains(&b)
+        })
+    };
+    pieces.next().is_none_or(plain)
+        && pieces.all(|piece| {
+            let digits = piece.bytes().take(2).filter(u8::is_ascii_hexdigit).count();
+            digits == 2 && plain(piece)
+        })
 }
 
 /// Whether a character may stand in a line that people read: no control character, no
@@ -380,10 +406,31 @@ mod tests {
 
     #[test]
     fn uris() {
-        for good in ["urn:pli:x", "http://uri.etsi.org/19522/Event/SubmissionAcceptance"] {
+        for good in [
+            "urn:pli:x",
+            "http://uri.etsi.org/19522/Event/SubmissionAcceptance",
+            "https://a:b@c.example:8443/d?e=%C3%A9&f=/?#g",
+            "file:///a",
+        ] {
             assert!(is_uri(good), "{good}");
         }
-        for bad in ["", "pli", ":x", "urn:", "1a:b", "urn:a b", "urn:<", "urn:é"] {
+        for bad in [
+            "",
+            "pli",
+            ":x",
+            "urn:",
+            "1a:b",
+            "urn:a b",
+            "urn:<",
+            "urn:é",
+            "urn:a#b#c",
+            "urn:%4",
+            "urn:%zz",
+            "urn:%éa",
+            "http://Z[uri.etsi.org/",
+            "http://a@b@c/",
+            "http://a:b/",
+        ] {
             assert!(!is_uri(bad), "{bad}");
         }
     }

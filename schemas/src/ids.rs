@@ -20,7 +20,8 @@ pub enum BadId {
 /// Most characters of a foreign text that an error repeats.
 const CLIP: usize = 80;
 
-fn clip(text: &str) -> String {
+/// A foreign text as an error repeats it: cut after [`CLIP`] characters.
+pub(crate) fn clip(text: &str) -> String {
     match text.char_indices().nth(CLIP) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),

@@ -106,7 +106,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// The text is not an RFC 3339 instant.
+/// The text, cut if it is long, is not an RFC 3339 instant of the years 0 to 9999 in UTC.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an RFC 3339 time: {0:?}")]
 pub struct BadTime(pub String);
@@ -115,10 +115,12 @@ impl FromStr for Timestamp {
     type Err = BadTime;
 
     fn from_str(text: &str) -> Result<Self, BadTime> {
-        let t = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| BadTime(text.to_owned()))?;
-        i64::try_from(t.unix_timestamp_nanos().div_euclid(1_000_000))
-            .map(Self::from_millis)
-            .map_err(|_| BadTime(text.to_owned()))
+        let bad = || BadTime(crate::ids::clip(text));
+        let t = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| bad())?;
+        let millis = i64::try_from(t.unix_timestamp_nanos().div_euclid(1_000_000));
+        // An offset may lead out of the years that can be written: never read another instant.
+        let inside = millis.ok().filter(|m| (BOUNDS.0..=BOUNDS.1).contains(m));
+        inside.map(Self).ok_or_else(bad)
     }
 }
 
@@ -146,6 +148,22 @@ mod tests {
         assert_eq!(t.to_string().parse(), Ok(t));
         assert_eq!("2026-11-23T09:35:30.12+01:00".parse(), Ok(t));
         assert_eq!(t.compact(), "20261123083530");
+    }
+
+    #[test]
+    fn refuses_an_instant_that_cannot_be_written_in_utc() {
+        for bad in ["0000-01-01T00:00:00+00:01", "9999-12-31T23:59:59.999-00:01"] {
+            assert!(bad.parse::<Timestamp>().is_err(), "{bad}");
+        }
+        for edge in ["0000-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z"] {
+            assert_eq!(edge.parse::<Timestamp>().unwrap().to_string(), edge);
+        }
+    }
+
+    #[test]
+    fn an_error_repeats_no_long_text() {
+        let error = "1".repeat(100_000).parse::<Timestamp>().unwrap_err();
+        assert!(error.to_string().len() < 200);
     }
 
     #[test]
