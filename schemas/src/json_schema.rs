@@ -43,7 +43,7 @@ text_schemas! {
     }
     Cog {
         "description": "INSEE COG code of a commune or arrondissement.",
-        "pattern": "^([0-9]{2}|2[AB])[0-9]{3}$",
+        "pattern": crate::party::COG_CODE,
         "examples": ["34172", "2A004", "97105", "75108"],
     }
     NodeId {

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::ids::{BadId, Cog, Siren, Siret};
 
@@ -21,21 +22,41 @@ pub const COG: &str = "insee:cog";
     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("if" = written(SIRET), "then" = number(SIRET_DIGITS), "else" = {
+    "if": written(SIREN), "then": number(SIREN_DIGITS), "else": number(COG_CODE),
+}))]
 pub struct Party {
-    /// `iso6523:0009` (SIRET) or `iso6523:0002` (SIREN).
-    #[schemars(extend("enum" = [SIRET, SIREN]))]
+    /// `iso6523:0009` (SIRET), `iso6523:0002` (SIREN), or `insee:cog` (COG code of a commune, where
+    /// the directory knows no number).
+    #[schemars(extend("enum" = [SIRET, SIREN, COG]))]
     pub scheme: String,
-    /// The number.
-    #[schemars(regex(pattern = "^([0-9]{9}|[0-9]{14})$"))]
+    /// The number, with the check digit of its scheme.
     pub id: String,
-    /// Service inside the organisation, 1 to 100 characters without colon.
+    /// Service inside the organisation, 1 to 100 characters without colon or control character.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 100), regex(pattern = "^[^:]*$"))]
+    #[schemars(length(min = 1, max = 100), regex(pattern = PART))]
     pub service: Option<String>,
-    /// Desk (guichet), often a COG code; 1 to 100 characters without colon.
+    /// Desk (guichet), often a COG code; 1 to 100 characters without colon or control character.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 100), regex(pattern = "^[^:]*$"))]
+    #[schemars(length(min = 1, max = 100), regex(pattern = PART))]
     pub desk: Option<String>,
+}
+
+const SIRET_DIGITS: &str = "^[0-9]{14}$";
+const SIREN_DIGITS: &str = "^[0-9]{9}$";
+/// How a COG code is written, as a regular expression.
+pub(crate) const COG_CODE: &str = "^([0-9]{2}|2[AB])[0-9]{3}$";
+/// What service and desk are made of: neither colons nor control characters.
+const PART: &str = r"^[^:\u0000-\u001f\u007f-\u009f]*$";
+
+/// JSON Schema: the party is of this scheme.
+fn written(scheme: &str) -> Value {
+    json!({ "properties": { "scheme": { "const": scheme } } })
+}
+
+/// JSON Schema: the number matches `pattern`.
+fn number(pattern: &str) -> Value {
+    json!({ "properties": { "id": { "pattern": pattern } } })
 }
 
 impl Party {

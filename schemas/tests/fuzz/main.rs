@@ -161,7 +161,10 @@ fn fine<T>(_: &T) -> Result<(), Invalid> {
 
 #[test]
 fn envelopes() {
-    objects("envelope", &[sample::envelope()], Envelope::check);
+    let mut to_a_commune = sample::envelope();
+    to_a_commune.recipients[1].scheme = schemas::party::COG.to_owned();
+    to_a_commune.recipients[1].id = "34172".to_owned();
+    objects("envelope", &[sample::envelope(), to_a_commune], Envelope::check);
 }
 
 #[test]
