@@ -71,3 +71,19 @@ pub enum ContainerError {
     #[error("the signature could not be time-stamped: {0}")]
     Stamp(#[from] crate::seal::SealError),
 }
+
+impl ContainerError {
+    /// A stable word for what is wrong.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Zip(_) => "unreadable",
+            Self::TooLarge(_) => "too-large",
+            Self::BadName(_) => "bad-name",
+            Self::Duplicate(_) => "duplicate-name",
+            Self::Manifest(_) => "manifest-malformed",
+            Self::NoObject(_) | Self::Empty => "missing",
+            Self::Sign(_) | Self::Stamp(_) => "not-signed",
+        }
+    }
+}

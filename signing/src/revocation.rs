@@ -29,7 +29,8 @@ pub(crate) struct Crl<'a> {
     next_update: Option<Timestamp>,
     entries: Reader<'a>,
     expired_since: Option<Timestamp>,
-    key_id: Option<&'a [u8]>,
+    /// The key of the issuer, where the list tells it.
+    pub(crate) key_id: Option<&'a [u8]>,
 }
 
 /// One revoked certificate.
@@ -40,7 +41,7 @@ struct Entry<'a> {
 }
 
 impl<'a> Crl<'a> {
-    fn parse(der: &'a [u8]) -> Result<Self, PathError> {
+    pub(crate) fn parse(der: &'a [u8]) -> Result<Self, PathError> {
         let signed = Signed::parse(der)?;
         let mut tbs = signed.tbs.inside();
         // RFC 5280 §5.1.2.1: version 2.

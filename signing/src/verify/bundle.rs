@@ -12,7 +12,9 @@ use schemas::time::Timestamp;
 use super::session::Session;
 use super::{envelope, records, sealed, sequence};
 use crate::container::zip::{self, Entry, Form};
-use crate::container::{MEDIA_TYPE, MIMETYPE, Manifest, SIGNATURE, SIGNED_MANIFEST};
+use crate::container::{
+    ContainerError, MEDIA_TYPE, MIMETYPE, Manifest, SIGNATURE, SIGNED_MANIFEST,
+};
 use crate::digest::sha256;
 use crate::report::{Element, Kind, Verdict};
 use crate::seal::{Opened, open};
@@ -29,7 +31,7 @@ pub(super) type Findings = (Vec<Element>, Vec<Element>);
 pub(super) fn check(session: &mut Session<'_>, bytes: &[u8], allow_repacked: bool) -> Findings {
     let archive = match zip::read(bytes) {
         Ok(archive) => archive,
-        Err(error) => return (vec![about_container("unreadable", error.to_string())], vec![]),
+        Err(error) => return (vec![about_container(error.code(), error.to_string())], vec![]),
     };
     // A damaged archive tells its content twice; the account that holds together is the content
     let wholes: Vec<Whole<'_>> = archive.accounts.iter().map(|a| Whole::read(a)).collect();
@@ -47,9 +49,17 @@ pub(super) fn check(session: &mut Session<'_>, bytes: &[u8], allow_repacked: boo
             "not-canonical",
             "the archive's own bookkeeping was changed, or it was packed again",
         ),
-        Form::Damaged => about_container("damaged", "the archive's directory is damaged"),
+        Form::Damaged => damaged(archive.fault.as_ref()),
     };
     let mut causes = whole.causes.clone();
+    if packing.verdict != Verdict::Valid && causes.is_empty() {
+        // What no digest covers, such as certificates beside the signature, its checksum betrays
+        let changed = zip::changed(bytes, whole.entries).into_iter().map(|path| {
+            let detail = "its bytes are not those of its checksum";
+            Element::new(path, kind_of(path), Verdict::Invalid, "changed", detail)
+        });
+        causes.extend(changed);
+    }
     let mut others = whole.judge(session);
     match packing.verdict {
         Verdict::Valid => others.push(packing),
@@ -58,6 +68,16 @@ pub(super) fn check(session: &mut Session<'_>, bytes: &[u8], allow_repacked: boo
         _ => {}
     }
     (causes, others)
+}
+
+/// A name that no container may hold, twice the same and the like keep their own word.
+fn damaged(fault: Option<&ContainerError>) -> Element {
+    let why = fault.map(ToString::to_string).unwrap_or_default();
+    let code = match fault {
+        None | Some(ContainerError::Zip(_)) => "damaged",
+        Some(fault) => fault.code(),
+    };
+    about_container(code, format!("the archive's bookkeeping is damaged: {why}"))
 }
 
 fn about_container(code: &str, detail: impl Into<String>) -> Element {
@@ -166,6 +186,17 @@ impl<'a> Whole<'a> {
         expected.eq(self.entries.iter().map(|e| e.name.as_str()))
     }
 
+    /// Entries as the manifest lists them, which is the order of events, however they were packed;
+    /// those that it does not list at the end.
+    fn in_order_of_manifest(&self) -> impl Iterator<Item = &'a Entry<'a>> {
+        let objects = self.manifest.iter().flat_map(|m| &m.objects);
+        let places: HashMap<&str, usize> =
+            objects.enumerate().map(|(n, o)| (o.path.as_str(), n)).collect();
+        let mut entries: Vec<&Entry<'_>> = self.entries.iter().collect();
+        entries.sort_by_key(|e| places.get(e.name.as_str()).copied().unwrap_or(usize::MAX));
+        entries.into_iter()
+    }
+
     /// What the files prove, each file once, those that are broken left out.
     fn judge(&self, session: &mut Session<'_>) -> Vec<Element> {
         if let Some(signature) = &self.signature {
@@ -195,7 +226,7 @@ impl<'a> Whole<'a> {
         by_path: &mut HashMap<String, Vec<Element>>,
     ) -> Vec<(&'a str, Digest, Opened)> {
         let mut seals = Vec::new();
-        for entry in self.entries.iter().filter(|e| e.name.ends_with(".p7m")) {
+        for entry in self.in_order_of_manifest().filter(|e| e.name.ends_with(".p7m")) {
             let path = entry.name.as_str();
             if self.broken.contains(path) {
                 continue;

@@ -10,8 +10,8 @@ use schemas::time::Timestamp;
 use crate::asn1;
 use crate::certificate::{Certificate, Signed};
 use crate::digest::{Sha256Stream, sha256};
-use crate::oids;
 use crate::path::{Material, Path, PathError, Policy, Revocation, Usage, check_path};
+use crate::revocation::Crl;
 use crate::seal::Opened;
 use crate::trust::Anchors;
 use crate::tsp::{Token, Trust, TspError};
@@ -104,24 +104,24 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Whether a certificate claims to come from one of the anchors. When it does and there is no
-    /// path, it was forged or changed; when none does, the caller trusts others.
+    /// Whether a certificate claims to come from one of the anchors: by key identifier, or by name
+    /// where it gives none. When it does and there is no path, it was forged or changed; when none
+    /// does, the caller trusts others.
     pub(super) fn claims_anchor(&self, opened: &Opened) -> bool {
         let all = opened.chain.iter().chain([&opened.signer.der]);
         all.filter_map(|der| Certificate::parse(der).ok()).any(|certificate| {
-            let key = certificate.extensions.find(oids::AUTHORITY_KEY_ID).map(|e| e.value);
-            self.anchors.iter().filter_map(|a| Certificate::parse(&a.der).ok()).any(|anchor| {
-                let id = anchor.subject_key_id();
-                // The key identifier ends the extension when it stands alone in it
-                let named =
-                    key.zip(id).is_some_and(|(key, id)| !id.is_empty() && key.ends_with(id));
-                named || anchor.subject == certificate.issuer
-            })
+            let key = certificate.extensions.authority_key_id().ok().flatten();
+            self.anchors.iter().filter_map(|a| Certificate::parse(&a.der).ok()).any(
+                |anchor| match (key, anchor.subject_key_id()) {
+                    (Some(key), Some(id)) => key == id,
+                    _ => anchor.subject == certificate.issuer,
+                },
+            )
         })
     }
 }
 
-/// Whether a list names the issuer of one of these certificates.
+/// Whether a list names the issuer of one of these certificates, and no other key than it does.
 fn issued_by<'d>(crl: &[u8], mut certificates: impl Iterator<Item = &'d Vec<u8>>) -> bool {
     let issuer = || {
         // RFC 5280 §5.1.2: version, signature, issuer
@@ -131,7 +131,13 @@ fn issued_by<'d>(crl: &[u8], mut certificates: impl Iterator<Item = &'d Vec<u8>>
         Some(list.expect(asn1::SEQUENCE).ok()?.raw)
     };
     let Some(issuer) = issuer() else { return false };
-    certificates.any(|der| Certificate::parse(der).is_ok_and(|c| c.issuer == issuer))
+    let key = Crl::parse(crl).ok().and_then(|list| list.key_id);
+    certificates.any(|der| {
+        Certificate::parse(der).is_ok_and(|c| {
+            let other = c.extensions.authority_key_id().ok().flatten();
+            c.issuer == issuer && (key.is_none() || other.is_none() || key == other)
+        })
+    })
 }
 
 /// One name for signer, chain and lists together.
