@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# dss.sh [--trust PEM]... [--at INSTANT] [--detached FILE]... FILE...
+# dss.sh [--trust PEM]... [--at INSTANT] [--detached FILE]... [--over DATA FILE]... FILE...
 # Asks DSS, the validator of the European Commission, about FILEs; see DssCheck.java for what is printed.
 # Fetches it from Maven Central once (20 MB), into $PLI_CACHE or ~/.cache/pli. Exit code 77: not to be had here.
 set -euo pipefail
