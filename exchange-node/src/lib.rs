@@ -14,6 +14,7 @@
 pub mod access;
 pub mod anchor;
 pub mod api;
+pub mod audit;
 pub mod authority;
 pub mod cli;
 pub mod clock;

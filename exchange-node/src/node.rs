@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::directory::{DirectoryWatch, Follower};
 use crate::engine::EngineHandle;
 use crate::engine::batch::Engine;
+use crate::engine::recent::Recent;
 use crate::inbound::assembly::Assembly;
 use crate::inbound::check::Checker;
 use crate::inbound::dispatch::Found;
@@ -54,6 +55,8 @@ pub struct Node {
     pub policy: Policy,
     /// The one write door.
     pub engine: EngineHandle,
+    /// What was sealed just now.
+    pub recent: Recent,
     /// Who waits for what.
     pub wakes: Wakes,
     /// Timestamp authorities.
@@ -86,6 +89,7 @@ impl Node {
         let (engine, items) = EngineHandle::new(config.limits.queue);
         let (oldest, oldest_unanchored) = watch::channel(None);
         let wakes = Wakes::default();
+        let recent = Recent::default();
         let policy = policy(&config);
         let engine_loop = Engine {
             node: config.node.id.clone(),
@@ -96,6 +100,7 @@ impl Node {
             sealer: keys.sealer.clone(),
             storage: Arc::clone(&keys.storage),
             oldest_unanchored,
+            recent: recent.clone(),
             wakes: wakes.clone(),
         };
         let node = Arc::new(Self {
@@ -109,6 +114,7 @@ impl Node {
             directory,
             policy,
             engine,
+            recent,
             wakes,
             tsa: Arc::new(tsa),
             stop: CancellationToken::new(),

@@ -79,7 +79,7 @@ pub(crate) async fn proof() -> Result<Vec<Run>> {
     let (sender, recipient) = (net.state().await?, net.town().await?);
     let message = text_at(&sender.send_pdf("34172", "banc").await?, "/message_id");
     let item = recipient.wait_for(&message).await?;
-    let path = format!("/v1/inbox/{}/ack", text_at(&item, "/delivery_id"));
+    let path = format!("/v1/inbox/{}/acknowledge", text_at(&item, "/delivery_id"));
     ensure!(recipient.post(&path, &serde_json::json!({})).await?.0.is_success(), "{path}");
     sender
         .until(&message, |m| {

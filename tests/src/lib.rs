@@ -5,3 +5,4 @@
 
 pub mod judges;
 pub mod net;
+pub mod services;

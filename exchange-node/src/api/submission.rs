@@ -31,6 +31,8 @@ use crate::upload::Announced;
 struct Said {
     message: NewMessage,
     uploads: Vec<Upload>,
+    /// Whether the documents came in the same call.
+    fresh: bool,
     fingerprint: Digest,
 }
 
@@ -77,9 +79,18 @@ pub async fn submit(
         envelope,
         member: own.member().clone(),
         uploads: said.uploads,
+        fresh: said.fresh,
         findings: Vec::new(),
     };
-    let submitted = node.engine.submit(submit).await?;
+    let brought = if submit.fresh { submit.uploads.clone() } else { Vec::new() };
+    let submitted = node.engine.submit(submit).await;
+    if submitted.as_ref().map_or(true, |s| s.written.is_none()) {
+        // No message took them: recorded alone, they go when their time is over.
+        for upload in &brought {
+            node.store.put_upload(upload).await?;
+        }
+    }
+    let submitted = submitted?;
     answer(&own, &snapshot, submitted).await
 }
 
@@ -132,7 +143,7 @@ async fn json(own: &Own<'_>, request: Request) -> ApiResult<Said> {
         let place = found.iter().position(|u| u.id == id).ok_or_else(document_unknown)?;
         uploads.push(found.swap_remove(place));
     }
-    Ok(Said { message, uploads, fingerprint: sha256(&body) })
+    Ok(Said { message, uploads, fresh: false, fingerprint: sha256(&body) })
 }
 
 fn document_unknown() -> ApiError {
@@ -174,10 +185,7 @@ async fn multipart(node: &Node, own: &Own<'_>, request: Request) -> ApiResult<Sa
     }
     let uploads: Option<Vec<Upload>> = uploads.into_iter().collect();
     let uploads = uploads.ok_or_else(|| ApiError::envelope("a document has no part"))?;
-    for upload in &uploads {
-        node.store.put_upload(upload).await?;
-    }
-    Ok(Said { message, uploads, fingerprint: sum.finish() })
+    Ok(Said { message, uploads, fresh: true, fingerprint: sum.finish() })
 }
 
 async fn file(

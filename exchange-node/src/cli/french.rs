@@ -218,6 +218,11 @@ const TABLE: &[(&str, &str)] = &[
     ("clients add#id", "Identifiant de l'application ; inventé par défaut"),
     ("clients revoke", "Retirer l'accès"),
     ("clients revoke#id", "Identifiant de l'application"),
+    ("audit", "Le journal des actes des exploitants"),
+    (
+        "audit verify",
+        "Vérifier que le journal est intègre : rien de modifié, retiré, ajouté ni déplacé",
+    ),
     ("fsck", "Recalculer chaque état depuis les preuves scellées, et signaler les écarts"),
     ("version", "Afficher la version"),
     ("completions", "Afficher un script de complétion"),

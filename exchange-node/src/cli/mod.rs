@@ -8,6 +8,7 @@
 //!   `failure.rs` are the two ways out.
 //! - Each other file is a verb or a family of verbs, with its arguments above its code.
 
+mod audit;
 mod authority;
 mod client;
 mod config;
@@ -105,6 +106,9 @@ enum Verb {
     /// Who may use the interface of the node
     #[command(subcommand)]
     Clients(operate::ClientsVerb),
+    /// The journal of operators' acts
+    #[command(subcommand)]
+    Audit(audit::AuditVerb),
     /// Recompute every state from the sealed evidence, and report differences
     Fsck,
     /// Print the version
@@ -165,6 +169,7 @@ fn command(lang: Lang) -> clap::Command {
 fn carry_out(verb: Verb, call: &Call) -> anyhow::Result<()> {
     match verb {
         Verb::Authority(verb) => authority::run(verb, call),
+        Verb::Audit(verb) => audit::run(&verb, call),
         Verb::Config(verb) => config::run(&verb, call),
         Verb::Localnet(verb) => localnet::run(verb, call),
         Verb::Node(verb) => node::run(verb, call),

@@ -10,7 +10,7 @@ use schemas::party::Party;
 use serde_json::json;
 
 use super::node::runtime;
-use super::{Call, Failure, Text, text};
+use super::{Call, Failure, Text, audit, text};
 use crate::clock::{self, Clock as _};
 use crate::config::Config;
 use crate::fsck::{self, Finding};
@@ -101,6 +101,8 @@ pub(super) fn queue(verb: QueueVerb, call: &Call) -> anyhow::Result<()> {
             QueueVerb::List(args) => list(store.as_ref(), args, call).await,
             QueueVerb::Redrive(args) => {
                 let ids = if args.all { Vec::new() } else { args.ids };
+                let about = json!({ "rows": ids });
+                audit::note(call, store.as_ref(), "queue redrive", about).await?;
                 let count = store.redrive(&ids, clock::system().now()).await?;
                 if call.screen.json {
                     return call.screen.object(&json!({ "redriven": count }));
@@ -155,6 +157,8 @@ pub(super) fn clients(verb: ClientsVerb, call: &Call) -> anyhow::Result<()> {
                 let mut client = client
                     .ok_or_else(|| Failure::usage(format!("there is no client {}", args.id)))?;
                 client.revoked_at = Some(clock::system().now());
+                let about = json!({ "client_id": client.client_id, "member": client.member });
+                audit::note(call, store.as_ref(), "clients revoke", about).await?;
                 store.put_client(&client).await?;
                 call.screen.tell(REVOKED, &[&args.id]);
                 Ok(())
@@ -181,6 +185,8 @@ async fn add(store: &dyn Store, args: AddArgs, call: &Call) -> anyhow::Result<()
         scopes: args.scopes,
         revoked_at: None,
     };
+    let about = json!({ "client_id": id, "member": row.member, "scopes": row.scopes });
+    audit::note(call, store, "clients add", about).await?;
     store.put_client(&row).await?;
     call.screen.tell(ONCE, &[]);
     call.screen.object(&json!({ "client_id": id, "client_secret": minted }))

@@ -15,13 +15,13 @@ use schemas::time::Timestamp;
 use signing::encrypt::StorageKey;
 use signing::seal::Sealer;
 use tokio::sync::{mpsc, watch};
-use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::directory::{DirectoryWatch, Snapshot};
 use crate::engine::item::{Item, Kind, Reply};
 use crate::engine::make::Maker;
 use crate::engine::outcome::Outcome;
+use crate::engine::recent::Recent;
 use crate::engine::rule::{Plan, plan_submission, plan_work};
 use crate::engine::{Acted, EngineError, Submitted, Written};
 use crate::wakes::Wakes;
@@ -48,6 +48,8 @@ pub struct Engine {
     pub storage: Arc<StorageKey>,
     /// Time of storage of the oldest evidence without anchor, kept by the anchor worker.
     pub oldest_unanchored: watch::Receiver<Option<Timestamp>>,
+    /// What was sealed just now, for those who publish it.
+    pub recent: Recent,
     /// Who waits for what.
     pub wakes: Wakes,
 }
@@ -206,10 +208,11 @@ impl Engine {
             }
         };
         let mut again = Vec::new();
-        for ((result, change), done) in results.into_iter().zip(&changes).zip(ready) {
+        for ((result, mut change), done) in results.into_iter().zip(changes).zip(ready) {
             match result {
                 Committed::Written => {
-                    self.wakes.after(change);
+                    self.recent.keep(&mut change);
+                    self.wakes.after(&change);
                     answer(done.item.reply, &done.outcome, done.delivery, done.written);
                 }
                 Committed::Known(bytes) => match Outcome::from_bytes(&bytes) {
@@ -229,7 +232,7 @@ type Made = Result<(Change, Ready), (Reply, EngineError)>;
 
 fn make_one(maker: &Maker, decided: Decided) -> Made {
     let Decided { item, plan } = decided;
-    let cause = item.cause.clone().unwrap_or_else(|| Cause(format!("once:{}", Uuid::now_v7())));
+    let cause = item.cause.clone().unwrap_or_else(Cause::once);
     let outcome = outcome_of(&item, &plan);
     let settled = settles(&item);
     match maker.make(plan, cause) {

@@ -8,7 +8,7 @@ use exchange_core::effect::{Effect, Notice};
 use exchange_core::evidence::{EvidenceDraft, Previous};
 use exchange_core::state::{Delivery, Role};
 use exchange_store::rows::{
-    Cause, Change, DeliveryWrite, EffectKind, Kind, NewEffect, NewEvent, NewEvidence,
+    Cause, Change, DeliveryWrite, EffectKind, Kind, NewEffect, NewEvent, NewEvidence, Upload,
 };
 use schemas::bytes::Octets;
 use schemas::digest::Digest;
@@ -96,6 +96,7 @@ impl Maker {
             effects: Vec::new(),
             events: Vec::new(),
             keys: plan.keys.clone(),
+            uploads: if plan.fresh { kept(&plan.uploads) } else { Vec::new() },
             uses: plan.uploads.iter().map(|u| u.id).collect(),
             settles: Vec::new(),
             erases: Vec::new(),
@@ -182,10 +183,10 @@ impl Maker {
                         made.insert(row.id, Arc::clone(&sealed.p7m));
                         evidence.push(row);
                     }
-                    change.effects.push(self.send_dispatch(delivery, plan, to, made));
+                    change.effects.push(self.send_dispatch(delivery, plan, to));
                 }
                 Effect::SendEvidence { to, evidence } => {
-                    change.effects.push(self.send_evidence(delivery, plan, to, &evidence, made));
+                    change.effects.push(self.send_evidence(delivery, plan, to, &evidence));
                 }
                 Effect::SendStatus { to } => {
                     if let Some(row) = evidence.iter().rfind(|r| r.kind == Kind::Status) {
@@ -276,18 +277,12 @@ impl Maker {
         wrap(&Zeroizing::new(json), &[&certificate.0]).map_err(|e| fail(e.to_string()))
     }
 
-    fn send_dispatch(
-        &self,
-        delivery: &Delivery,
-        plan: &Plan,
-        to: NodeId,
-        made: &Made,
-    ) -> NewEffect {
+    fn send_dispatch(&self, delivery: &Delivery, plan: &Plan, to: NodeId) -> NewEffect {
         let id = dispatch_id(delivery.message, delivery);
         let content = content_refs(plan, delivery);
         let size: u64 = content.iter().map(|c| c.cipher_size).sum();
         let what =
-            Payload::Dispatch { dispatch: part(id, made), content, inline: size <= INLINE_LIMIT };
+            Payload::Dispatch { dispatch: Part::Stored(id), content, inline: size <= INLINE_LIMIT };
         let frame = format!("dispatch-{}-{}", delivery.id, delivery.hop);
         self.publish(delivery, plan, to, "message", frame, what)
     }
@@ -298,9 +293,8 @@ impl Maker {
         plan: &Plan,
         to: NodeId,
         ids: &[EvidenceId],
-        made: &Made,
     ) -> NewEffect {
-        let parts = ids.iter().map(|id| part(*id, made)).collect();
+        let parts = ids.iter().map(|id| Part::Stored(*id)).collect();
         let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
         let id = Uuid::new_v5(&schemas::ids::namespace(), names.join("/").as_bytes());
         let frame = format!("evidence-{id}");
@@ -314,7 +308,7 @@ impl Maker {
         to: NodeId,
         row: &NewEvidence,
     ) -> NewEffect {
-        let what = Payload::Status(Part::Bytes(Octets(row.p7m.clone())));
+        let what = Payload::Status(Part::Stored(row.id));
         self.publish(delivery, plan, to, "evidence", format!("status-{}", row.id), what)
     }
 
@@ -394,8 +388,9 @@ impl Maker {
     }
 }
 
-fn part(id: EvidenceId, made: &Made) -> Part {
-    made.get(&id).map_or(Part::Stored(id), |bytes| Part::Bytes(Octets(bytes.to_vec())))
+/// Uploads of a message, which stay as long as it does.
+fn kept(uploads: &[Upload]) -> Vec<Upload> {
+    uploads.iter().map(|u| Upload { expires: None, ..u.clone() }).collect()
 }
 
 fn content_refs(plan: &Plan, delivery: &Delivery) -> Vec<ContentRef> {

@@ -17,6 +17,7 @@ pub mod item;
 pub mod make;
 pub mod outcome;
 pub mod publication;
+pub mod recent;
 pub mod rule;
 
 use exchange_core::input::Finding;
@@ -47,6 +48,8 @@ pub struct Submit {
     pub member: Party,
     /// The documents of the envelope, in its order.
     pub uploads: Vec<Upload>,
+    /// Whether they came with the message: then they are recorded with it.
+    pub fresh: bool,
     /// What is wrong with the documents.
     pub findings: Vec<Finding>,
 }

@@ -49,6 +49,21 @@ pub enum Part {
     Stored(EvidenceId),
 }
 
+impl Payload {
+    /// The objects that have to be looked up.
+    pub fn stored(&self) -> impl Iterator<Item = EvidenceId> {
+        let parts = match self {
+            Self::Dispatch { dispatch, .. } => std::slice::from_ref(dispatch),
+            Self::Evidence(parts) => parts.as_slice(),
+            Self::Status(part) => std::slice::from_ref(part),
+        };
+        parts.iter().filter_map(|part| match part {
+            Part::Stored(id) => Some(*id),
+            Part::Bytes(_) => None,
+        })
+    }
+}
+
 impl Publication {
     /// As it is stored.
     #[must_use]

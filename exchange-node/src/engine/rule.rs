@@ -39,6 +39,8 @@ pub struct Plan {
     pub keys: Vec<DeliveryKey>,
     /// Documents of a submission, in the order of the envelope.
     pub uploads: Vec<Upload>,
+    /// Whether these came with the message and are not recorded yet.
+    pub fresh: bool,
     /// A business status to be sealed.
     pub status: Option<StatusUpdate>,
     /// The evidence that answers the caller.
@@ -106,6 +108,7 @@ pub fn plan_submission(item: &Submit, unanchored_age: i64, ctx: &Context<'_>) ->
         envelope,
         keys,
         uploads: item.uploads.clone(),
+        fresh: item.fresh,
         status: None,
         answer: None,
         refusal,
@@ -166,6 +169,7 @@ pub fn plan_work(work: &Work, loaded: &Loaded, ctx: &Context<'_>) -> Result<Plan
         received,
         keys,
         uploads: Vec::new(),
+        fresh: false,
         status,
         answer: decision.answer,
         refusal: None,

@@ -301,6 +301,7 @@ async fn park(node: &Node, lane: Lane, received: &Frame, found: &Found) -> Resul
         effects: vec![effect],
         events: Vec::new(),
         keys: Vec::new(),
+        uploads: Vec::new(),
         uses: Vec::new(),
         settles: Vec::new(),
         erases: Vec::new(),

@@ -3,6 +3,7 @@
 //! A dispatch that was confirmed (or is unroutable) goes back to the engine, which settles its
 //! effect in the same transaction as the new state. Evidence and statuses are settled here.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use schemas::dispatch::ContentRef;
 use schemas::frame::{
     self, CONTENT_CHUNK, ContentFrame, DispatchFrame, EvidenceFrame, StatusFrame,
 };
+use schemas::ids::EvidenceId;
 use schemas::time::{MINUTE, SECOND, Timestamp};
 use tokio_util::sync::CancellationToken;
 
@@ -76,8 +78,20 @@ async fn round(node: &Node) -> Result<usize, StoreError> {
     let mut frames = Vec::with_capacity(count);
     let mut waiting = Vec::with_capacity(count);
     let mut settled = Vec::new();
-    for claim in claimed {
-        match make(node, &claim).await {
+    let (readable, broken): (Vec<_>, Vec<_>) = claimed
+        .into_iter()
+        .map(|claim| (Publication::from_bytes(&claim.effect.payload), claim))
+        .partition(|(publication, _)| publication.is_some());
+    let error = "a publication cannot be read";
+    let dead = |(_, claim): (_, Claimed)| Settlement::Dead { id: claim.id, error: error.into() };
+    settled.extend(broken.into_iter().map(dead));
+    let readable: Vec<(Publication, Claimed)> = readable
+        .into_iter()
+        .filter_map(|(publication, claim)| Some((publication?, claim)))
+        .collect();
+    let sealed = sealed(node, readable.iter().map(|(publication, _)| publication)).await?;
+    for (publication, claim) in readable {
+        match make(node, publication, &sealed).await {
             Ok((publication, frame)) => {
                 frames.push(frame);
                 waiting.push((claim, publication));
@@ -138,13 +152,35 @@ fn retry(claim: &Claimed, now: Timestamp, error: String) -> Settlement {
     Settlement::Retry { id: claim.id, due: now.plus(wait), error }
 }
 
-async fn make(node: &Node, claim: &Claimed) -> Result<(Publication, (Destination, Frame)), Unmade> {
-    let publication = Publication::from_bytes(&claim.effect.payload)
-        .ok_or_else(|| Unmade::Broken("a publication cannot be read".to_owned()))?;
+/// Sealed objects by id.
+type Objects = HashMap<EvidenceId, Arc<Vec<u8>>>;
+
+/// What the publications refer to: from memory, and the rest from the archive in one query.
+async fn sealed(
+    node: &Node,
+    publications: impl Iterator<Item = &Publication>,
+) -> Result<Objects, StoreError> {
+    let mut found = Objects::new();
+    let mut missing = Vec::new();
+    for id in publications.flat_map(|p| p.what.stored()) {
+        match node.recent.find(&id) {
+            Some(bytes) => drop(found.insert(id, bytes)),
+            None => missing.push(id),
+        }
+    }
+    let read = node.store.sealed(&missing).await?;
+    found.extend(read.into_iter().map(|(id, p7m)| (id, Arc::new(p7m))));
+    Ok(found)
+}
+
+async fn make(
+    node: &Node,
+    publication: Publication,
+    sealed: &Objects,
+) -> Result<(Publication, (Destination, Frame)), Unmade> {
     let (lane, kind, body) = match &publication.what {
         Payload::Dispatch { dispatch, content, inline } => {
-            let mut body =
-                DispatchFrame { dispatch: bytes_of(node, dispatch).await?, inline: vec![] };
+            let mut body = DispatchFrame { dispatch: bytes_of(sealed, dispatch)?, inline: vec![] };
             if *inline {
                 for one in content {
                     body.inline.push(Octets(whole(node, one).await?));
@@ -157,12 +193,12 @@ async fn make(node: &Node, claim: &Claimed) -> Result<(Publication, (Destination
         Payload::Evidence(parts) => {
             let mut evidence = Vec::with_capacity(parts.len());
             for part in parts {
-                evidence.push(bytes_of(node, part).await?);
+                evidence.push(bytes_of(sealed, part)?);
             }
             (Lane::Evidence, frame::EVIDENCE, frame::encode(&EvidenceFrame { evidence }))
         }
         Payload::Status(part) => {
-            let status = bytes_of(node, part).await?;
+            let status = bytes_of(sealed, part)?;
             (Lane::Evidence, frame::STATUS, frame::encode(&StatusFrame { status }))
         }
     };
@@ -195,14 +231,13 @@ fn frame_of(
     }
 }
 
-async fn bytes_of(node: &Node, part: &Part) -> Result<Octets, Unmade> {
+fn bytes_of(sealed: &Objects, part: &Part) -> Result<Octets, Unmade> {
     match part {
         Part::Bytes(bytes) => Ok(bytes.clone()),
-        Part::Stored(id) => {
-            let row = node.store.evidence(*id).await?;
-            row.map(|row| Octets(row.evidence.p7m))
-                .ok_or_else(|| Unmade::Broken(format!("{id} is not in the archive")))
-        }
+        Part::Stored(id) => sealed
+            .get(id)
+            .map(|bytes| Octets(bytes.to_vec()))
+            .ok_or_else(|| Unmade::Broken(format!("{id} is not in the archive"))),
     }
 }
 

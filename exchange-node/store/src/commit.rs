@@ -54,11 +54,14 @@ pub(crate) async fn commit(db: &Db, batch: &[Change]) -> Result<Vec<Committed>, 
     Err(StoreError::Unavailable(format!("a batch lost {ATTEMPTS} races in a row")))
 }
 
-/// Step 1. Within the batch the first change of a cause counts.
+/// Step 1, for causes that may come again. Within the batch the first change of a cause counts.
 async fn causes(tx: &mut Tx, batch: &[Change]) -> Result<Vec<Committed>, StoreError> {
     let mut first: HashMap<&str, &Change> = HashMap::with_capacity(batch.len());
-    for change in batch {
+    for change in batch.iter().filter(|c| !c.cause.is_once()) {
         first.entry(&change.cause.0).or_insert(change);
+    }
+    if first.is_empty() {
+        return Ok(vec![Committed::Written; batch.len()]);
     }
     let mut sorted: Vec<&Change> = first.values().copied().collect();
     sorted.sort_unstable_by(|a, b| a.cause.cmp(&b.cause));
@@ -77,7 +80,7 @@ async fn causes(tx: &mut Tx, batch: &[Change]) -> Result<Vec<Committed>, StoreEr
         .iter()
         .map(|change| {
             let cause = change.cause.0.as_str();
-            if fresh.remove(cause) {
+            if change.cause.is_once() || fresh.remove(cause) {
                 return Committed::Written;
             }
             let outcome = known.get(cause).or_else(|| first.get(cause).map(|c| &c.outcome));

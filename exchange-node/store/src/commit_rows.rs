@@ -35,6 +35,7 @@ pub(crate) async fn write(tx: &mut Tx, changes: &[&Change]) -> Result<Raced, Sto
     work::insert(tx, changes).await?;
     events(tx, changes).await?;
     keys(tx, changes).await?;
+    uploads(tx, changes).await?;
     uses(tx, changes).await?;
     erases(tx, changes).await?;
     Ok(Raced::No)
@@ -182,6 +183,26 @@ async fn keys(tx: &mut Tx, changes: &[&Change]) -> Result<(), StoreError> {
         .ints(new().map(|k| crate::text::signed(k.cipher_size)))
         .blobs(new().map(|k| k.wrapped_key.as_slice()));
     tx.execute(sql::KEY_INSERT, args).await.map(drop)
+}
+
+async fn uploads(tx: &mut Tx, changes: &[&Change]) -> Result<(), StoreError> {
+    let new = || changes.iter().flat_map(|c| &c.uploads);
+    if new().next().is_none() {
+        return Ok(());
+    }
+    let args = Args::new()
+        .ids(new().map(|u| u.id.0))
+        .texts(new().map(|u| u.member.as_str()))
+        .texts(new().map(|u| u.name.as_str()))
+        .texts(new().map(|u| u.media_type.as_str()))
+        .ints(new().map(|u| crate::text::signed(u.size)))
+        .blobs(new().map(|u| u.sha256.as_bytes().as_slice()))
+        .blobs(new().map(|u| u.cipher_sha256.as_bytes().as_slice()))
+        .ints(new().map(|u| crate::text::signed(u.cipher_size)))
+        .blobs(new().map(|u| u.wrapped_key.as_slice()))
+        .ints(new().map(|u| u.at.millis()))
+        .ints(new().map(|u| u.expires.map(|t| t.millis())));
+    tx.execute(sql::UPLOAD_INSERT, args).await.map(drop)
 }
 
 /// Uploads that a message uses stay until the message's deliveries are erased (`sweep`).

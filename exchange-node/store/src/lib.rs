@@ -143,6 +143,9 @@ pub trait Store: Send + Sync + Debug {
     /// One evidence.
     async fn evidence(&self, id: EvidenceId) -> Result<Option<EvidenceRow>, StoreError>;
 
+    /// The sealed bytes of several objects at once; those that are not here are left out.
+    async fn sealed(&self, ids: &[EvidenceId]) -> Result<Vec<(EvidenceId, Vec<u8>)>, StoreError>;
+
     /// All evidence in the order of sequence, after a sequence number (export and `fsck`).
     async fn evidence_after(&self, seq: i64, limit: u32) -> Result<Vec<EvidenceRow>, StoreError>;
 

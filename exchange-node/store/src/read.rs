@@ -224,6 +224,19 @@ pub(crate) async fn evidence(db: &Db, id: EvidenceId) -> Result<Option<EvidenceR
     Ok(evidence_rows(db, sql::EVIDENCE_ONE, Args::new().id(id.0)).await?.into_iter().next())
 }
 
+/// Sealed bytes of several objects.
+pub(crate) async fn sealed(
+    db: &Db,
+    ids: &[EvidenceId],
+) -> Result<Vec<(EvidenceId, Vec<u8>)>, StoreError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let args = Args::new().ids(ids.iter().map(|id| id.0));
+    let rows: Vec<(Uuid, Vec<u8>)> = db.fetch(sql::EVIDENCE_BYTES, args).await?;
+    Ok(rows.into_iter().map(|(id, p7m)| (EvidenceId(id), p7m)).collect())
+}
+
 /// Evidence after a position.
 pub(crate) async fn evidence_after(
     db: &Db,

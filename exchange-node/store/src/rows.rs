@@ -16,6 +16,21 @@ use serde_json::Value;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Cause(pub String);
 
+impl Cause {
+    /// A cause that cannot come again, because nobody but the caller knows it: nothing is to be
+    /// remembered of it, and the store writes no row.
+    #[must_use]
+    pub fn once() -> Self {
+        Self("once:".to_owned())
+    }
+
+    /// Whether it is [`Cause::once`].
+    #[must_use]
+    pub fn is_once(&self) -> bool {
+        self.0.starts_with("once:")
+    }
+}
+
 /// What happened the first time: opaque to the store.
 pub type Outcome = Vec<u8>;
 
@@ -51,6 +66,8 @@ pub struct Change {
     pub events: Vec<NewEvent>,
     /// Wrapped keys of documents that a recipient of this node gets.
     pub keys: Vec<DeliveryKey>,
+    /// Uploads that came with their message, and were not recorded before it.
+    pub uploads: Vec<Upload>,
     /// Uploads that a message now uses: they no longer expire.
     pub uses: Vec<DocumentId>,
     /// Claimed effects that this change settles as done.

@@ -62,6 +62,7 @@ statements! {
     EVENT_INSERT = "event_insert";
     EVENTS_AFTER = "events_after";
     EVIDENCE_AFTER = "evidence_after";
+    EVIDENCE_BYTES = "evidence_bytes";
     EVIDENCE_INSERT = "evidence_insert";
     EVIDENCE_MERGE = "evidence_merge";
     EVIDENCE_OF = "evidence_of";
@@ -111,6 +112,7 @@ statements! {
     UNANCHORED_INSERT = "unanchored_insert";
     UNANCHORED_LIST = "unanchored_list";
     UNANCHORED_OLDEST = "unanchored_oldest";
+    UPLOAD_INSERT = "upload_insert";
     UPLOAD_KEEP = "upload_keep";
     UPLOAD_PUT = "upload_put";
     UPLOAD_USE_INSERT = "upload_use_insert";

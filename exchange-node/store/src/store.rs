@@ -108,6 +108,10 @@ impl Store for SqlStore {
         read::evidence(&self.db, id).await
     }
 
+    async fn sealed(&self, ids: &[EvidenceId]) -> Result<Vec<(EvidenceId, Vec<u8>)>, StoreError> {
+        read::sealed(&self.db, ids).await
+    }
+
     async fn evidence_after(&self, seq: i64, limit: u32) -> Result<Vec<EvidenceRow>, StoreError> {
         read::evidence_after(&self.db, seq, limit).await
     }

@@ -64,3 +64,65 @@ async fn a_call_without_a_token_or_with_a_false_one_is_refused() {
         (Some("invalid_client"), Some("invalid-client"))
     );
 }
+
+/// i1: one binary gives a network to try everything on.
+#[tokio::test]
+async fn i1_one_command_gives_two_nodes_an_authority_and_three_members() {
+    let net = Net::up().unwrap();
+    let description = net.description().unwrap();
+    let nodes = description["nodes"].as_array().unwrap();
+    assert_eq!(nodes.len(), 2);
+    let members: usize = nodes.iter().map(|n| n["members"].as_array().unwrap().len()).sum();
+    assert!(members >= 3, "{description}");
+    for node in nodes {
+        let url = format!("{}/health/ready", node["url"].as_str().unwrap());
+        let ready: serde_json::Value = reqwest::get(&url).await.unwrap().json().await.unwrap();
+        assert_eq!(ready["ready"], true, "{ready}");
+    }
+    assert!(net.root().is_file() && description["tsa_url"].is_string());
+}
+
+/// h3: the journal of operators' acts tells of whoever touches it.
+#[tokio::test]
+async fn h3_an_edited_moved_or_shortened_journal_is_detected() {
+    let net = Net::up().unwrap();
+    let config = net.dir().join("etat/node.toml").display().to_string();
+    let verdict = || {
+        let output = net.run(&["audit", "verify", "--json", "--config", &config]).unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code(), report["flaws"][0]["line"].as_u64())
+    };
+    assert_eq!(verdict(), (Some(0), None), "nothing was done yet");
+    for id in ["one", "two", "three", "four"] {
+        let args = ["clients", "add", "12345678200010", "--id", id, "--config", &config];
+        assert!(net.run(&args).unwrap().status.success());
+    }
+    let args = ["clients", "revoke", "two", "--config", &config];
+    assert!(net.run(&args).unwrap().status.success());
+    assert_eq!(verdict(), (Some(0), None));
+
+    let log = net.dir().join("etat/audit.log");
+    let whole = std::fs::read_to_string(&log).unwrap();
+    assert!(!whole.contains("secret"), "{whole}");
+    let lines: Vec<&str> = whole.lines().collect();
+    assert_eq!(lines.len(), 5);
+    let mut moved = lines.clone();
+    moved.swap(1, 2);
+    let edited = whole.replace("\"two\"", "\"TWO\"");
+    let cases = [
+        ("edited", edited, 2),
+        ("deleted", [&lines[..1], &lines[2..]].concat().join("\n"), 2),
+        ("moved", moved.join("\n"), 2),
+        ("cut off", lines[..4].join("\n"), 5),
+        ("added", format!("{whole}{}\n", lines[4]), 6),
+        ("emptied", String::new(), 1),
+    ];
+    for (what, text, line) in cases {
+        std::fs::write(&log, text).unwrap();
+        let (code, at) = verdict();
+        assert_eq!(code, Some(4), "{what}");
+        assert!(at.is_some_and(|at| at.abs_diff(line) <= 1), "{what}: line {at:?}");
+    }
+    std::fs::write(&log, &whole).unwrap();
+    assert_eq!(verdict(), (Some(0), None));
+}

@@ -10,5 +10,7 @@
 mod delivery;
 mod faults;
 mod hosting;
+mod outages;
 mod proofs;
 mod refusals;
+mod strangers;

@@ -88,6 +88,7 @@ pub fn change(cause: &str) -> Change {
         effects: Vec::new(),
         events: Vec::new(),
         keys: Vec::new(),
+        uploads: Vec::new(),
         uses: Vec::new(),
         settles: Vec::new(),
         erases: Vec::new(),

@@ -1,0 +1,248 @@
+//! (c) Dispatches that a node must not believe: caught on the backbone on their way, sealed anew by
+//! somebody else, and laid back.
+//!
+//! ```text
+//!   etat -----> national --x--> [this test] -----> cd-34 -----> etat: B.2
+//! ```
+
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use broker_adapter::{Backbone, Destination, Frame, Lane, Options, Outcome};
+use bytes::Bytes;
+use schemas::bytes::Octets;
+use schemas::frame::{self, DispatchFrame};
+use schemas::ids::NodeId;
+use schemas::time::{DAY, SECOND, Timestamp};
+use serde_json::Value;
+use signing::authority::{Authority, AuthorityName, Profile, Subject};
+use signing::seal::{Sealer, open};
+use signing::signer::Algorithm;
+use tests::net::{Api, Net, SOON, events, pli, state, text_at};
+
+/// A dispatch for `cd-34`, taken from its lane while that node was down.
+struct Caught {
+    net: Net,
+    sender: Api,
+    message: String,
+    backbone: Arc<dyn Backbone>,
+    frame: Frame,
+}
+
+fn now() -> Timestamp {
+    use exchange_node::clock::Clock as _;
+    exchange_node::clock::system().now()
+}
+
+fn lane() -> Destination {
+    Destination { node: "cd-34".parse().unwrap(), lane: Lane::Message }
+}
+
+impl Caught {
+    async fn one() -> Self {
+        let net = Net::up().unwrap();
+        let sender = net.state().await.unwrap();
+        net.kill("cd-34").unwrap();
+        let sent = sender.send_pdf("34172", "to be caught").await.unwrap();
+        let url = format!("embedded://{}", net.dir().join("backbone.db").display());
+        let backbone = broker_adapter::open(&url, Options::default()).await.unwrap();
+        let node: NodeId = "cd-34".parse().unwrap();
+        let mut reader = backbone.subscribe(&node, Lane::Message).await.unwrap();
+        let mut got = tokio::time::timeout(SOON, reader.next(1)).await.unwrap().unwrap();
+        let received = got.remove(0);
+        reader.ack(vec![received.receipt]).await.unwrap();
+        let message = text_at(&sent, "/message_id");
+        Self { net, sender, message, backbone, frame: received.frame }
+    }
+
+    /// Lays the frame back, its dispatch as `change` makes it, and starts `cd-34`.
+    async fn deliver(&self, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
+        let mut body: DispatchFrame = frame::decode(&self.frame.body).unwrap();
+        body.dispatch = Octets(change(body.dispatch.0));
+        let frame = Frame { body: Bytes::from(frame::encode(&body)), ..self.frame.clone() };
+        let outcomes = self.backbone.publish(vec![(lane(), frame)]).await;
+        assert_eq!(outcomes, [Outcome::Confirmed]);
+        self.net.start(&[]).unwrap();
+    }
+
+    /// The sender has a sealed refusal with this code, the recipient has nothing.
+    async fn is_refused(&self, code: &str) {
+        let end = self.sender.until(&self.message, |m| state(m) == "relay_failed").await.unwrap();
+        assert_eq!(events(&end), ["SubmissionAcceptance", "RelayRejection", "RelayFailure"]);
+        let refusal = text_at(&end, "/deliveries/0/evidence/1/evidence_id");
+        let evidence = evidence(&self.sender, &refusal).await;
+        let details = &evidence["EventReasons"]["EventReason"][0]["Details"];
+        assert!(details.to_string().contains(code), "{code}: {details}");
+        let inbox = self.net.town().await.unwrap().get("/v1/inbox").await.unwrap();
+        assert_eq!(inbox["items"].as_array().unwrap().len(), 0, "{inbox}");
+        self.net.fsck("cd-34").unwrap();
+        self.net.fsck("etat").unwrap();
+    }
+}
+
+async fn evidence(api: &Api, id: &str) -> Value {
+    let request = api.request(reqwest::Method::GET, &format!("/v1/evidence/{id}"));
+    api.answer(request.header("Accept", "application/json")).await.unwrap().1
+}
+
+/// What somebody else seals: the same content, by a key of this authority and profile.
+fn sealed_by(authority: &mut Authority, profile: &Profile, life: i64, p7m: &[u8]) -> Vec<u8> {
+    let mut subject = Subject::named("etat");
+    subject.organization = Some("Agence nationale des échanges".to_owned());
+    let at = now();
+    let enrolled =
+        authority.enrol(profile, &subject, Algorithm::EcdsaP256Sha256, at, at.plus(life)).unwrap();
+    let sealer = Sealer::new(enrolled.key, enrolled.chain, authority.crl(at).unwrap()).unwrap();
+    sealer.seal(&open(p7m).unwrap().content, at, None).unwrap().der
+}
+
+/// The authority of the network itself.
+fn own_authority(net: &Net) -> Authority {
+    Authority::from_dir(&net.dir().join("authority/ca")).unwrap()
+}
+
+#[tokio::test]
+async fn c9_a_seal_of_an_unknown_authority_is_refused_with_evidence() {
+    let caught = Caught::one().await;
+    let name = AuthorityName {
+        subject: Subject::named("Autorité inconnue"),
+        base_url: "http://pki.invalid".to_owned(),
+    };
+    let mut stranger = Authority::create(name, now()).unwrap();
+    caught.deliver(|p7m| sealed_by(&mut stranger, &Profile::Seal, DAY, &p7m)).await;
+    caught.is_refused("certificate-invalid").await;
+}
+
+#[tokio::test]
+async fn c9_a_certificate_for_another_usage_is_refused_with_evidence() {
+    let caught = Caught::one().await;
+    let mut authority = own_authority(&caught.net);
+    caught.deliver(|p7m| sealed_by(&mut authority, &Profile::Encryption, DAY, &p7m)).await;
+    caught.is_refused("certificate-invalid").await;
+}
+
+#[tokio::test]
+async fn c9_an_expired_certificate_is_refused_with_evidence() {
+    let caught = Caught::one().await;
+    let mut authority = own_authority(&caught.net);
+    let forge = |p7m: Vec<u8>| {
+        let sealed = sealed_by(&mut authority, &Profile::Seal, SECOND, &p7m);
+        // Its time has to pass for real: certificates have whole seconds.
+        let end = Instant::now() + Duration::from_millis(2_100);
+        while Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        sealed
+    };
+    caught.deliver(forge).await;
+    caught.is_refused("certificate-invalid").await;
+}
+
+#[tokio::test]
+async fn c9_a_key_that_the_directory_does_not_know_is_refused_with_evidence() {
+    let caught = Caught::one().await;
+    let mut authority = own_authority(&caught.net);
+    caught.deliver(|p7m| sealed_by(&mut authority, &Profile::Seal, DAY, &p7m)).await;
+    caught.is_refused("seal-invalid").await;
+}
+
+/// Nobody has said this: it is kept for the operator, answered to nobody, and takes no place of
+/// what the sender's node really said.
+#[tokio::test]
+async fn a_seal_that_does_not_fit_its_content_is_set_aside_and_the_true_one_goes_through() {
+    let caught = Caught::one().await;
+    let forge = |mut p7m: Vec<u8>| {
+        let place = p7m.windows(5).position(|w| w == b"\"AEC\"").unwrap();
+        p7m[place + 1] = b'B';
+        p7m
+    };
+    caught.deliver(forge).await;
+    let end = Instant::now() + SOON;
+    let listed = loop {
+        let args = ["queue", "list", "--json", "--config", &config(&caught.net, "cd-34")];
+        let listed = caught.net.run(&args).unwrap();
+        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+        if listed.contains("set-aside") {
+            break listed;
+        }
+        assert!(Instant::now() < end, "{listed}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert!(listed.contains("seal"), "{listed}");
+    let message = caught.sender.get(&format!("/v1/messages/{}", caught.message)).await.unwrap();
+    assert_eq!(events(&message), ["SubmissionAcceptance"]);
+    caught.deliver(|p7m| p7m).await;
+    caught.sender.until(&caught.message, |m| state(m) == "consigned").await.unwrap();
+    caught.net.fsck("cd-34").unwrap();
+}
+
+/// A node of its own process, stopped with the value.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn c10_a_clock_that_is_more_than_five_minutes_ahead_is_refused() {
+    let net = Net::up().unwrap();
+    net.kill("etat").unwrap();
+    // The same node, its clock ten minutes ahead.
+    let config = net.dir().join("etat/node.toml");
+    let mut command = Command::new(pli().unwrap());
+    command.args(["node", "run", "--config"]).arg(&config);
+    command.env("PLI_CLOCK_OFFSET_MS", "600000").stdout(Stdio::null()).stderr(Stdio::null());
+    let _ahead = Running(command.spawn().unwrap());
+    let end = Instant::now() + SOON;
+    let sender = loop {
+        match net.state().await {
+            Ok(api) => break api,
+            Err(why) => assert!(Instant::now() < end, "{why}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let sent = sender.send_pdf("34172", "from the future").await.unwrap();
+    let id = text_at(&sent, "/message_id");
+    let town = net.town().await.unwrap();
+    let end = sender.until(&id, |m| state(m) == "relay_failed").await.unwrap();
+    let refusal = text_at(&end, "/deliveries/0/evidence/1/evidence_id");
+    let details = evidence(&sender, &refusal).await["EventReasons"].to_string();
+    assert!(details.contains("timestamp-out-of-range"), "{details}");
+    assert_eq!(town.get("/v1/inbox").await.unwrap()["items"].as_array().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn c14_evidence_is_never_the_subject_of_evidence() {
+    let net = Net::up().unwrap();
+    let (sender, town) = (net.state().await.unwrap(), net.town().await.unwrap());
+    let id = text_at(&sender.send_pdf("34172", "one").await.unwrap(), "/message_id");
+    let item = town.wait_for(&id).await.unwrap();
+    let path = format!("/v1/inbox/{}/acknowledge", text_at(&item, "/delivery_id"));
+    town.post(&path, &serde_json::json!({})).await.unwrap();
+    sender.until(&id, |m| state(m) == "handed_over").await.unwrap();
+    // Lanes keep their order: when a later message is through, nothing of the first one is left.
+    let later = text_at(&sender.send_pdf("34172", "two").await.unwrap(), "/message_id");
+    sender.until(&later, |m| state(m) == "consigned").await.unwrap();
+    let whole = sender.get(&format!("/v1/messages/{id}")).await.unwrap();
+    let names =
+        ["SubmissionAcceptance", "RelayAcceptance", "ContentConsignment", "ContentHandover"];
+    assert_eq!(events(&whole), names);
+    for step in whole["deliveries"][0]["evidence"].as_array().unwrap() {
+        let evidence = evidence(&sender, &text_at(step, "/evidence_id")).await;
+        assert_eq!(evidence["MessageIdentifier"].as_str(), Some(id.as_str()), "{evidence}");
+    }
+    // Each node holds these seven evidences and two dispatches, and none about another.
+    for node in ["etat", "cd-34"] {
+        let found = net.run(&["fsck", "--json", "--config", &config(&net, node)]).unwrap();
+        let found: Value = serde_json::from_slice(&found.stdout).unwrap();
+        assert_eq!(found["objects"].as_u64(), Some(4 + 3 + 2), "{node}: {found}");
+    }
+}
+
+fn config(net: &Net, node: &str) -> String {
+    net.dir().join(node).join("node.toml").display().to_string()
+}
