@@ -110,6 +110,11 @@ impl Manifest {
         if manifest.objects.is_empty() {
             return Err(bad("it names no file"));
         }
+        // XML 1.0 §2.2 cannot hold them, and the reader lets them pass; paths are checked already.
+        let types = manifest.objects.iter().map(|o| &o.media_type).chain([&manifest.media_type]);
+        if types.flatten().any(|media_type| media_type.contains(char::is_control)) {
+            return Err(bad("a control character"));
+        }
         Ok(manifest)
     }
 }
@@ -301,6 +306,21 @@ mod tests {
                 Reference::to("evidence/001 A.1.p7m", Some("application/pkcs7-mime"), b"one"),
                 Reference::to("documents/pièce+jointe 100%.pdf", Some("x/y; a=\"<&>\""), b"two"),
             ],
+        }
+    }
+
+    #[test]
+    fn a_media_type_holds_no_control_character() {
+        let manifest = Manifest {
+            signature: "META-INF/signature001.p7s".to_owned(),
+            media_type: None,
+            objects: vec![Reference::to("a.txt", Some("text/plain"), b"x")],
+        };
+        let xml = manifest.to_xml();
+        assert!(Manifest::parse(xml.as_bytes()).is_ok());
+        for odd in ["\0", "\u{1}", "&#1;", "&#10;"] {
+            let changed = xml.replace("text/plain", &format!("text{odd}/plain"));
+            assert!(Manifest::parse(changed.as_bytes()).is_err(), "{odd:?}");
         }
     }
 
