@@ -1,12 +1,15 @@
 //! `POST /v1/documents`.
 
+use std::time::Duration;
+
 use axum::Json;
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use exchange_store::rows::Upload;
+use futures::StreamExt as _;
 use schemas::api::DocumentView;
 use schemas::digest::Digest;
 use schemas::envelope::is_document_name;
@@ -49,15 +52,35 @@ pub async fn upload(
     };
     let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
     if length.and_then(|l| l.parse::<u64>().ok()).is_some_and(|l| l > announced.max_size) {
+        hear_out(&mut body.into_data_stream()).await;
         return Err(too_large(announced.max_size));
     }
     let own = caller.own(node);
     let now = node.clock.now();
-    let stream = body.into_data_stream();
-    let mut upload = intake(node).take(announced, own.key(), stream, now).await.map_err(refused)?;
+    let mut stream = body.into_data_stream();
+    let taken = intake(node).take(announced, own.key(), &mut stream, now).await;
+    if let Err(UploadError::Refused(_)) = &taken {
+        hear_out(&mut stream).await;
+    }
+    let mut upload = taken.map_err(refused)?;
     upload.expires = Some(now.plus(life(node)));
     node.store.put_upload(&upload).await?;
     Ok((StatusCode::CREATED, Json(view(&upload))))
+}
+
+/// Reads on for a while after a refusal, and forgets what it reads: many clients send all of their
+/// document before they look for an answer, and would see a broken connection instead of it.
+async fn hear_out(rest: &mut BodyDataStream) {
+    const MOST: usize = 64 << 20;
+    let listen = async {
+        let mut heard = 0;
+        while heard < MOST
+            && let Some(Ok(bytes)) = rest.next().await
+        {
+            heard += bytes.len();
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(5), listen).await;
 }
 
 /// How long an unused upload lives, in milliseconds.

@@ -9,7 +9,7 @@ use tests::net::{Net, state, text_at};
 
 #[tokio::test]
 async fn a9_messages_under_kill_minus_nine_are_delivered_once() {
-    kill_minus_nine(&Net::up().unwrap(), &[], 60).await;
+    kill_minus_nine(&Net::up().unwrap(), &[], messages(60)).await;
 }
 
 #[tokio::test]
@@ -21,7 +21,7 @@ async fn a9_the_same_over_rabbitmq_and_postgresql() {
         );
     };
     let options = ["--backbone", &amqp, "--store", &pg];
-    kill_minus_nine(&Net::up_with(&options).unwrap(), &options, 60).await;
+    kill_minus_nine(&Net::up_with(&options).unwrap(), &options, messages(60)).await;
 }
 
 #[tokio::test]
@@ -30,7 +30,12 @@ async fn a9_the_same_over_kafka() {
         return tests::net::skipped("a9 over Kafka", "PLI_TEST_KAFKA");
     };
     let options = ["--backbone", &kafka];
-    kill_minus_nine(&Net::up_with(&options).unwrap(), &options, 40).await;
+    kill_minus_nine(&Net::up_with(&options).unwrap(), &options, messages(40)).await;
+}
+
+/// How many messages: `PLI_TEST_MESSAGES` for longer campaigns.
+fn messages(default: usize) -> usize {
+    std::env::var("PLI_TEST_MESSAGES").ok().and_then(|n| n.parse().ok()).unwrap_or(default)
 }
 
 /// Sends `count` messages while both nodes are killed in turn and started again; a call that gets
