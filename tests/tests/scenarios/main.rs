@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::expect_used)]
 
 mod delivery;
+mod dossiers;
 mod faults;
 mod hosting;
 mod outages;
