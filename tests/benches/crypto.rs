@@ -11,10 +11,10 @@ use aws_lc_rs::signature::{
 use exchange_node::clock::Clock as _;
 use schemas::time::{DAY, Timestamp};
 use signing::authority::{Authority, AuthorityName, Profile, Subject};
+use signing::report::Element;
 use signing::seal::{Commitment, Sealer};
 use signing::signer::Algorithm;
 use signing::trust::{Anchors, SealVerifier};
-use signing::report::Element;
 use signing::verify::{Kind, Options, Verdict};
 use tests::net::{Net, text_at};
 

@@ -29,7 +29,7 @@ const BUFFER: usize = 64 * 1024;
 /// `pli send`
 #[derive(Debug, Args)]
 pub(super) struct SendArgs {
-    /// SIRET, SIREN, COG code, or scheme:id[:service[:desk]]; may be repeated
+    /// SIRET, SIREN, COG code, or `scheme:id[:service[:desk]]`; may be repeated
     #[arg(long = "to", required = true, value_name = "ADDRESS")]
     to: Vec<String>,
     /// Démarche
