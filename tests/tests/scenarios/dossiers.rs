@@ -1,4 +1,5 @@
-//! Real documents: the dossiers of démarches, and files of several megabytes over every road.
+//! Real documents: the dossiers of démarches, and files of several megabytes over every road, with
+//! every archive.
 
 use std::path::{Path, PathBuf};
 
@@ -53,36 +54,75 @@ fn large(mebibytes: usize) -> File {
     (format!("plan-{mebibytes}.pdf"), "application/pdf", content)
 }
 
-async fn over(road: &str, options: &[&str]) {
-    let net = Net::up_with(options).unwrap();
+/// One road and one archive: sent, taken over, proven.
+async fn over(what: &str, backbone: Option<&str>, store: Option<&str>) {
+    let variable = |name: &str| std::env::var(name).map_err(|_| skipped(what, name)).ok();
+    let mut options = Vec::new();
+    for (option, name) in [("--backbone", backbone), ("--store", store)] {
+        let Some(name) = name else { continue };
+        let Some(url) = variable(name) else { return };
+        options.extend([option.to_owned(), url]);
+    }
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let net = Net::up_with(&options).unwrap();
     // Inside the frame, beside it in a few parts, and in many.
     let small: File = ("acte.pdf".into(), "application/pdf", b"%PDF-1.4\nx\n%%EOF\n".to_vec());
-    let done = there_and_the_same(&net, &[small, large(1), large(9)]).await;
-    assert_eq!(done["deliveries"][0]["custodian"], "cd-34", "{road}");
+    let sent = there_and_the_same(&net, &[small, large(1), large(9)]).await;
+    let (sender, town) = (net.state().await.unwrap(), net.town().await.unwrap());
+    let (id, delivery) =
+        (text_at(&sent, "/message_id"), text_at(&sent, "/deliveries/0/delivery_id"));
+    let path = format!("/v1/inbox/{delivery}/acknowledge");
+    let (status, answer) = town.post(&path, &json!({})).await.unwrap();
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let anchored = |m: &Value| {
+        let steps = m["deliveries"][0]["evidence"].as_array().unwrap();
+        steps.len() == 4 && steps.iter().all(|s| s["anchored"].is_string())
+    };
+    sender.until(&id, anchored).await.unwrap();
+    let bundle = net.dir().join("preuve.asice");
+    sender.proof(&id, &bundle).await.unwrap();
+    let anchors = ["root.pem", "tsa.pem"].map(|n| net.dir().join("trust").join(n));
+    let text = |path: &Path| path.display().to_string();
+    let [root, tsa] = anchors.each_ref().map(|path| text(path));
+    let verified = net.run(&["verify", &text(&bundle), "--trust", &root, "--trust", &tsa]).unwrap();
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
     for node in ["etat", "cd-34"] {
         net.fsck(node).unwrap();
     }
 }
 
+const PG: Option<&str> = Some("PLI_TEST_PG");
+const AMQP: Option<&str> = Some("PLI_TEST_AMQP");
+const KAFKA: Option<&str> = Some("PLI_TEST_KAFKA");
+
 #[tokio::test]
-async fn megabytes_over_the_embedded_road() {
-    over("embedded", &[]).await;
+async fn megabytes_over_the_embedded_road_with_sqlite() {
+    over("embedded, SQLite", None, None).await;
 }
 
 #[tokio::test]
-async fn megabytes_over_rabbitmq() {
-    match std::env::var("PLI_TEST_AMQP") {
-        Ok(url) => over("amqp", &["--backbone", &url]).await,
-        Err(_) => skipped("megabytes over RabbitMQ", "PLI_TEST_AMQP"),
-    }
+async fn megabytes_over_the_embedded_road_with_postgresql() {
+    over("embedded, PostgreSQL", None, PG).await;
 }
 
 #[tokio::test]
-async fn megabytes_over_kafka() {
-    match std::env::var("PLI_TEST_KAFKA") {
-        Ok(url) => over("kafka", &["--backbone", &url]).await,
-        Err(_) => skipped("megabytes over Kafka", "PLI_TEST_KAFKA"),
-    }
+async fn megabytes_over_rabbitmq_with_sqlite() {
+    over("RabbitMQ, SQLite", AMQP, None).await;
+}
+
+#[tokio::test]
+async fn megabytes_over_rabbitmq_with_postgresql() {
+    over("RabbitMQ, PostgreSQL", AMQP, PG).await;
+}
+
+#[tokio::test]
+async fn megabytes_over_kafka_with_sqlite() {
+    over("Kafka, SQLite", KAFKA, None).await;
+}
+
+#[tokio::test]
+async fn megabytes_over_kafka_with_postgresql() {
+    over("Kafka, PostgreSQL", KAFKA, PG).await;
 }
 
 fn dossier(folder: &Path) -> Vec<File> {

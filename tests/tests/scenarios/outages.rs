@@ -88,6 +88,11 @@ async fn all_arrived(net: &Net, sender: &Api, told: &BTreeSet<String>) {
     net.fsck("cd-34").unwrap();
 }
 
+/// How many messages: `PLI_TEST_MESSAGES` for longer campaigns.
+fn messages() -> usize {
+    std::env::var("PLI_TEST_MESSAGES").ok().and_then(|n| n.parse().ok()).unwrap_or(200)
+}
+
 /// `count` messages by eight clients at once, while `fault` happens in the middle.
 async fn under_load(net: &Net, count: usize, fault: impl AsyncFnOnce()) -> BTreeSet<String> {
     let sender = Arc::new(net.state().await.unwrap());
@@ -118,7 +123,7 @@ async fn e6_the_database_is_killed_under_load() {
     let net = Net::up_with(&["--store", &postgres.url]).unwrap();
     let sender = net.state().await.unwrap();
     let document = sender.pdf("before").await.unwrap();
-    let told = under_load(&net, 200, async || {
+    let told = under_load(&net, messages(), async || {
         tokio::time::sleep(Duration::from_millis(300)).await;
         postgres.kill().unwrap();
         // Accepted is what can be kept: nothing, and the client is told to come back.
@@ -138,7 +143,7 @@ async fn the_broker_is_killed_under_load_and_submissions_go_on() {
     let Some(rabbitmq) = service("rabbitmq", "broker killed under load") else { return };
     let net = Net::up_with(&["--backbone", &rabbitmq.url]).unwrap();
     let sender = net.state().await.unwrap();
-    let mut told = under_load(&net, 200, async || {
+    let mut told = under_load(&net, messages(), async || {
         tokio::time::sleep(Duration::from_millis(300)).await;
         rabbitmq.kill().unwrap();
         // Custody is ours from A.1 on, whatever the road does.
