@@ -50,6 +50,12 @@ pub enum Part {
 }
 
 impl Payload {
+    /// Whether content goes before the frame, by itself.
+    #[must_use]
+    pub const fn travels_apart(&self) -> bool {
+        matches!(self, Self::Dispatch { inline: false, .. })
+    }
+
     /// The objects that have to be looked up.
     pub fn stored(&self) -> impl Iterator<Item = EvidenceId> {
         let parts = match self {
