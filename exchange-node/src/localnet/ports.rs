@@ -1,8 +1,11 @@
 //! Free loopback ports in 20000..=31999: below the ephemeral range, so that no outgoing connection
 //! squats on one while its process is down.
 
+use std::fs::{self, OpenOptions};
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use crate::secret;
 
@@ -34,6 +37,9 @@ pub fn pick(count: usize) -> Result<Vec<u16>, NoPort> {
             break;
         }
         let port = RANGE.start() + (start + step) % size;
+        if !reserve(port) {
+            continue;
+        }
         if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
             held.push((port, listener));
         }
@@ -42,6 +48,30 @@ pub fn pick(count: usize) -> Result<Vec<u16>, NoPort> {
         return Err(NoPort::Taken);
     }
     Ok(held.into_iter().map(|(port, _)| port).collect())
+}
+
+/// Marks a port as picked for a minute, by when its process listens or has given up. Between the
+/// choice of a port and its use, another network that comes up would find it free.
+fn reserve(port: u16) -> bool {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let marks = std::env::temp_dir().join("pli-ports");
+    let _ = fs::create_dir_all(&marks);
+    let mark = marks.join(port.to_string());
+    for _ in 0..2 {
+        match OpenOptions::new().write(true).create_new(true).open(&mark) {
+            Ok(_) => return true,
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                let age = fs::metadata(&mark).and_then(|m| m.modified()).map(|at| at.elapsed());
+                if matches!(age, Ok(Ok(age)) if age < MINUTE) {
+                    return false;
+                }
+                let _ = fs::remove_file(&mark);
+            }
+            // It is a courtesy: where marks cannot be written, networks hardly ever meet either.
+            Err(_) => return true,
+        }
+    }
+    false
 }
 
 /// Whether nobody listens on this port.
@@ -60,6 +90,14 @@ mod tests {
         let different: std::collections::BTreeSet<_> = ports.iter().collect();
         assert_eq!(different.len(), 5);
         assert!(ports.iter().all(|p| RANGE.contains(p) && is_free(*p)));
+    }
+
+    #[test]
+    fn networks_that_come_up_at_once_get_different_ports() {
+        let picks: Vec<_> = (0..8).map(|_| std::thread::spawn(|| pick(40).unwrap())).collect();
+        let all: Vec<u16> = picks.into_iter().flat_map(|p| p.join().unwrap()).collect();
+        let different: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(different.len(), all.len());
     }
 
     #[test]
