@@ -137,21 +137,26 @@ pub fn read(bytes: &[u8]) -> Result<Archive<'_>, ContainerError> {
 }
 
 /// Names of the stored files whose content is not that of their checksum, where local header and
-/// directory agree on it: then the content was changed, and not the bookkeeping.
+/// directory agree on both name and checksum: then the content was changed, and not the
+/// bookkeeping.
 pub fn changed<'e>(bytes: &[u8], account: &'e [Entry<'_>]) -> Vec<&'e str> {
     let files = directory(bytes, LocalSizes::Canonical).map(|d| d.1).unwrap_or_default();
-    let sums: HashMap<&[u8], (usize, usize)> = files
+    let sums: HashMap<&[u8], usize> = files
         .iter()
-        .filter_map(|(offset, told)| {
-            let local = header(bytes, *offset, LOCAL_SIZE, LOCAL).ok()?;
-            Some((told.name, (told.crc, local.u32(14))))
-        })
+        .filter(|(offset, told)| agrees(bytes, *offset, told))
+        .map(|(_, told)| (told.name, told.crc))
         .collect();
     let differs = |entry: &&Entry<'_>| {
-        sums.get(entry.name.as_bytes())
-            .is_some_and(|(a, b)| a == b && *a != crc(&entry.data) as usize)
+        sums.get(entry.name.as_bytes()).is_some_and(|sum| *sum != crc(&entry.data) as usize)
     };
     account.iter().filter(differs).map(|e| e.name.as_str()).collect()
+}
+
+/// Whether the local header at `offset` gives the name and the checksum that the directory gives.
+fn agrees(bytes: &[u8], offset: usize, told: &Told<'_>) -> bool {
+    let name = slice(bytes, offset + LOCAL_SIZE, told.name.len());
+    header(bytes, offset, LOCAL_SIZE, LOCAL).is_ok_and(|local| local.u32(14) == told.crc)
+        && name.is_ok_and(|name| name == told.name)
 }
 
 /// The fields that local header and directory share, from "version needed" to "extra length".

@@ -39,6 +39,39 @@ fn every_changed_bit_shows_and_one_account_still_holds_all_other_content() {
 }
 
 #[test]
+fn only_a_changed_content_counts_as_changed_and_never_the_bookkeeping() {
+    // Two names that one bit tells apart
+    let names = ["mimetype", "evidence/002.p7m", "evidence/003.p7m"];
+    let good: Vec<_> = names
+        .iter()
+        .map(|name| Entry { name: (*name).into(), data: name.as_bytes().into() })
+        .collect();
+    let bytes = write(&good).unwrap();
+    let directory = bytes.windows(4).position(|w| w == CENTRAL).unwrap();
+    for at in 0..bytes.len() {
+        for bit in 0..8 {
+            let mut bad = bytes.clone();
+            bad[at] ^= 1 << bit;
+            let Ok(archive) = read(&bad) else { panic!("unreadable: octet {at}") };
+            // As the verifier does: the account that holds most of what was written
+            let kept = |a: &&Vec<Entry<'_>>| good.iter().filter(|e| a.contains(e)).count();
+            let Some(account) = archive.accounts.iter().max_by_key(kept) else { panic!() };
+            let found = changed(&bad, account);
+            let content = names.iter().zip(contents(&bytes)).find(|(_, c)| c.contains(&at));
+            let expected = content.filter(|_| at < directory).map(|(name, _)| *name);
+            assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "octet {at}, bit {bit}");
+        }
+    }
+}
+
+/// Where the contents lie.
+fn contents(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let (_, files) = directory(bytes, LocalSizes::Read).unwrap();
+    let at = |(offset, told): &(usize, Told<'_>)| offset + LOCAL_SIZE + told.name.len();
+    files.iter().map(|f| at(f)..at(f) + f.1.packed.len()).collect()
+}
+
+#[test]
 fn names_that_leave_the_archive_are_refused() {
     for name in ["", "/etc/passwd", "../up", "a/../b", "a//b", "./a", "a\\b", "C:x", "a\nb", "dir/"]
     {
