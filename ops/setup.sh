@@ -96,6 +96,16 @@ rustup_init() {
 # Where cargo puts what it builds.
 target_dir() { echo "${CARGO_TARGET_DIR:-$ROOT/target}"; }
 
+# ensure_space GIB: before the first build. One that runs out of room half-way fails in ways that
+# nobody understands.
+ensure_space() {
+  [ -d "$(target_dir)" ] && return
+  local free
+  free=$(df -Pk "$(dirname "$(target_dir)")" | awk 'NR == 2 { print int($4 / 1048576) }')
+  [ "$free" -ge "$1" ] ||
+    die "$free GiB free for $(target_dir), and a build takes $1: make room, or set CARGO_TARGET_DIR"
+}
+
 # seconds SINCE: whole seconds since $SECONDS was SINCE, as a person reads them.
 took() {
   local s=$((SECONDS - $1))

@@ -164,6 +164,26 @@ pub struct Receipt {
     pub(crate) position: u64,
 }
 
+impl Receipt {
+    /// A handle, for another implementation of [`crate::Backbone`].
+    #[must_use]
+    pub const fn new(lot: u64, position: u64) -> Self {
+        Self { lot, position }
+    }
+
+    /// Where the frame stands in its connection, assignment or lease.
+    #[must_use]
+    pub const fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The connection, assignment or lease.
+    #[must_use]
+    pub const fn lot(&self) -> u64 {
+        self.lot
+    }
+}
+
 /// A frame as it came. Nothing in it is to be believed before a seal in its body is verified. A
 /// foreign message without an id gets one from its place, so that it can be told apart.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -82,6 +82,14 @@ pub trait Backbone: Send + Sync + fmt::Debug {
         lane: Lane,
     ) -> Result<Box<dyn Subscription>, BackboneError>;
 
+    /// How many frames of a lane wait, as the broker counts them: about as many as its readers have
+    /// not acknowledged, some that are on their way to them aside. For whoever must not run ahead
+    /// of a reader.
+    ///
+    /// # Errors
+    /// [`BackboneError::UnknownLane`]; or the broker cannot be reached, or does not tell us.
+    async fn waiting(&self, lane: &Destination) -> Result<u64, BackboneError>;
+
     /// A real round trip: something is written as durably as a frame, and read back.
     ///
     /// # Errors
@@ -131,6 +139,15 @@ pub trait Subscription: Send + fmt::Debug {
     async fn set_aside(&mut self, receipts: Vec<Receipt>) -> Result<(), BackboneError>;
 }
 
+/// A client certificate, by which the broker knows a node (its common name is the user's name).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// PEM, leaf first.
+    pub certificate: PathBuf,
+    /// PKCS#8, PEM.
+    pub key: PathBuf,
+}
+
 /// How to use a backbone. The default suits tests and one machine.
 #[derive(Clone)]
 pub struct Options {
@@ -154,11 +171,14 @@ pub struct Options {
     pub confirm_timeout: Duration,
     /// Embedded: how long a silent process keeps its frames.
     pub lease: Duration,
-    /// AMQP: frames on their way to a subscription that were not acknowledged (an eighth of it on
-    /// the content lane, where frames are large).
+    /// AMQP: frames on their way to a subscription that were not acknowledged (a thirty-second
+    /// part of it on the content lane, where frames are large).
     pub prefetch: u16,
-    /// Certificate authority of the broker (PEM), instead of those of the system.
+    /// Certificate authority of the broker (PEM), instead of those of the system. On Kafka it also
+    /// means TLS.
     pub ca_file: Option<PathBuf>,
+    /// Who this process is to the broker: client authentication of TLS, in place of a password.
+    pub identity: Option<Identity>,
     /// Kafka: further properties of librdkafka, such as `sasl.password`. Never printed.
     pub properties: Vec<(String, String)>,
 }
@@ -176,6 +196,7 @@ impl Default for Options {
             lease: Duration::from_secs(3),
             prefetch: 512,
             ca_file: None,
+            identity: None,
             properties: Vec::new(),
         }
     }
@@ -195,6 +216,7 @@ impl fmt::Debug for Options {
             .field("lease", &self.lease)
             .field("prefetch", &self.prefetch)
             .field("ca_file", &self.ca_file)
+            .field("identity", &self.identity)
             .field("properties", &names)
             .finish()
     }
@@ -205,6 +227,9 @@ impl fmt::Debug for Options {
 /// - `amqp://user:password@host:port/vhost`, `amqps://...` (`?heartbeat=10`);
 /// - `kafka://host:port[,host:port]`; `kafka://user:password@...` for SASL over TLS; a property of
 ///   librdkafka as a query, `?security.protocol=ssl`.
+///
+/// With [`Options::identity`] and no user in the URL the certificate is the login: the mechanism
+/// EXTERNAL on AMQP, mutual TLS on Kafka.
 ///
 /// # Errors
 /// The URL is not one of these, the feature is not in this build, or a first connection fails

@@ -17,9 +17,11 @@ mod kafka;
 mod processes;
 #[cfg(any(feature = "amqp", feature = "kafka"))]
 mod services;
+#[cfg(any(feature = "amqp", feature = "kafka"))]
+mod silence;
 
 fn ground(url: String) -> Ground {
-    Ground { url, options: Options::default(), broker: None, returns: false }
+    Ground { url, options: Options::default(), accounts: None, broker: None, returns: false }
 }
 
 async fn pass(ground: &Ground) {

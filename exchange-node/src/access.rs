@@ -1,20 +1,28 @@
 //! Permission objects. Whoever is authenticated gets one for what its scopes allow, and an object
 //! cannot express another member's data: the member's key is inside, and every query goes through
 //! it. What belongs to somebody else is not found.
+//!
+//! No route reaches the archive by another way: [`Own`] for what is a member's, [`Door`] for what
+//! comes before anybody is known. A test reads the routes and refuses the word.
 
 use std::sync::Arc;
 
 use exchange_core::state::{Delivery, Role};
 use exchange_store::StoreError;
 use exchange_store::rows::{
-    DeliveryKey, DeliveryQuery, DeliveryRow, EventRow, EvidenceRow, InboxQuery, Kind, MessageQuery,
-    MessageRow, Upload,
+    Cause, ClientRow, DeliveryKey, DeliveryQuery, DeliveryRow, EventRow, EvidenceRow, InboxQuery,
+    Kind, MessageQuery, MessageRow, TokenRow, Upload,
 };
+use schemas::api::Hindrance;
+use schemas::digest::Digest;
 use schemas::envelope::Envelope;
+use schemas::event::Event;
 use schemas::ids::{DeliveryId, DocumentId, EvidenceId, MessageId};
 use schemas::party::Party;
 
 use crate::node::Node;
+use crate::peers;
+use crate::quota::Standing;
 
 /// What a client may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,8 +92,11 @@ pub struct Own<'a> {
 /// A message that the member sent, or received in one of its deliveries.
 #[derive(Clone, Debug)]
 pub struct OwnMessage {
-    /// The envelope.
+    /// The envelope, with what the member may see of it: a recipient sees neither the documents
+    /// of others nor the sender's own number.
     pub envelope: Arc<Envelope>,
+    /// How many documents it does not see.
+    pub hidden: usize,
     /// The deliveries that the member may see: all of what it sent, its own of what it received.
     pub deliveries: Vec<Delivery>,
     /// Sealed objects that go with those deliveries.
@@ -157,8 +168,81 @@ impl Own<'_> {
             let own = &row.evidence.deliveries;
             own.is_empty() || own.iter().any(|id| deliveries.iter().any(|d| d.id == *id))
         };
-        let objects = objects.into_iter().filter(visible).collect();
-        Ok(OwnMessage { envelope, deliveries, objects, sent })
+        let shown =
+            if sent { Arc::clone(&envelope) } else { Arc::new(seen(&envelope, &deliveries)) };
+        let hidden = envelope.documents.len().saturating_sub(shown.documents.len());
+        // A dispatch holds the envelope as the sender wrote it.
+        let open = |row: &EvidenceRow| hidden == 0 || row.evidence.kind != Kind::Dispatch;
+        let mut objects: Vec<EvidenceRow> =
+            objects.into_iter().filter(|row| visible(row) && open(row)).collect();
+        // Of two recipients at one node, the first brings the A.1: for both it comes first.
+        objects.sort_by_key(|row| row.evidence.event != Some(Event::SubmissionAcceptance));
+        Ok(OwnMessage { envelope: shown, hidden, deliveries, objects, sent })
+    }
+
+    /// What hinders each delivery of a message, in their order.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn hindrances(
+        &self,
+        message: &OwnMessage,
+    ) -> Result<Vec<Option<Hindrance>>, StoreError> {
+        let peers = self.node.store.peers().await?;
+        Ok(message.deliveries.iter().map(|d| peers::hindrance(d, &peers)).collect())
+    }
+
+    /// Records a document that the member brought, until its time is over.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn put_upload(&self, upload: &Upload) -> Result<(), StoreError> {
+        if upload.member != self.key {
+            return Err(StoreError::Corrupt("an upload of somebody else".to_owned()));
+        }
+        self.node.store.put_upload(upload).await
+    }
+
+    /// Where the member stands that wants to send so many octets in so many messages; none when it
+    /// has no quota.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn standing(&self, more: (u64, u64)) -> Result<Option<Standing>, StoreError> {
+        let Node { quotas, store, clock, .. } = self.node;
+        quotas.standing(store.as_ref(), &self.member, more, clock.now()).await
+    }
+
+    /// The cause of what the member does under an `Idempotency-Key`.
+    #[must_use]
+    pub fn cause(&self, key: &str) -> Cause {
+        Cause(format!("idem:{}:{key}", self.key))
+    }
+
+    /// Whether something was done under this `Idempotency-Key` before.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn is_known(&self, key: &str) -> Result<bool, StoreError> {
+        let cause = self.cause(key);
+        let loaded = self.node.store.load(std::slice::from_ref(&cause), &[], &[]).await?;
+        Ok(loaded.outcomes.contains_key(&cause))
+    }
+
+    /// An evidence about a delivery to the member.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn evidence_about(
+        &self,
+        row: &DeliveryRow,
+        id: EvidenceId,
+    ) -> Result<Option<EvidenceRow>, StoreError> {
+        if row.recipient_member.as_ref() != Some(&self.key) {
+            return Ok(None);
+        }
+        let found = self.node.store.evidence(id).await?;
+        Ok(found.filter(|e| e.evidence.message == row.delivery.message))
     }
 
     /// An evidence about a message of the member.
@@ -241,5 +325,58 @@ impl Own<'_> {
     /// When the database is away.
     pub async fn events(&self, after: i64, limit: u32) -> Result<Vec<EventRow>, StoreError> {
         self.node.store.events(&self.key, after, limit).await
+    }
+}
+
+/// What a recipient sees of an envelope.
+fn seen(envelope: &Envelope, deliveries: &[Delivery]) -> Envelope {
+    let mut seen = envelope.clone();
+    seen.documents.retain(|d| deliveries.iter().any(|own| d.is_for(own.recipient_index)));
+    seen.sender_ref = None;
+    seen
+}
+
+/// What comes before anybody is known: clients and their tokens.
+#[derive(Clone, Copy, Debug)]
+pub struct Door<'a>(&'a Node);
+
+impl<'a> Door<'a> {
+    /// The door of a node.
+    #[must_use]
+    pub const fn of(node: &'a Node) -> Self {
+        Self(node)
+    }
+
+    /// A token that is valid now.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn token(&self, sha256: &Digest) -> Result<Option<TokenRow>, StoreError> {
+        self.0.store.token(sha256, self.0.clock.now()).await
+    }
+
+    /// A client by its id, revoked or not.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn client(&self, id: &str) -> Result<Option<ClientRow>, StoreError> {
+        self.0.store.client(id).await
+    }
+
+    /// Records a token.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn grant(&self, token: &TokenRow) -> Result<(), StoreError> {
+        self.0.store.put_token(token).await
+    }
+
+    /// Records a document that was complete when the process died that took it; it bears the
+    /// name of its member.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn recover(&self, upload: &Upload) -> Result<(), StoreError> {
+        self.0.store.put_upload(upload).await
     }
 }

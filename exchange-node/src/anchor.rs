@@ -15,7 +15,9 @@ use signing::tsp::TsaClient;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::cores;
 use crate::node::Node;
+use crate::telemetry::spans::Kind;
 
 /// Rows of one read.
 const PAGE: u32 = 10_000;
@@ -34,7 +36,8 @@ pub async fn run(
             Ok(0) => interval,
             Ok(leaves) => {
                 metrics::counter!("pli_anchored_total").increment(leaves as u64);
-                interval
+                // A full round leaves the rest of a backlog behind: it waits for no clock.
+                if leaves < node.config.tsa.max_batch as usize { interval } else { Duration::ZERO }
             }
             Err(error) => {
                 metrics::counter!("pli_anchor_failures_total").increment(1);
@@ -58,7 +61,17 @@ pub async fn run(
 /// As [`anchor_waiting`].
 pub async fn round(node: &Node) -> Result<usize> {
     let most = node.config.tsa.max_batch as usize;
-    anchor_waiting(node.store.as_ref(), &node.tsa, node.clock.now(), most).await
+    let span = node.tracer.root("anchor", Kind::Internal, None);
+    let done = anchor_waiting(node.store.as_ref(), &node.tsa, node.clock.now(), most).await;
+    // A round without anything to do is no news.
+    if let Some(mut span) = span.filter(|_| !matches!(done, Ok(0))) {
+        match &done {
+            Ok(objects) => span.note("pli.objects", || *objects as u64),
+            Err(_) => span.fail("anchor"),
+        }
+        span.end();
+    }
+    done
 }
 
 /// Anchors what waits, `most` objects at most: returns how many.
@@ -71,47 +84,30 @@ pub async fn anchor_waiting(
     now: Timestamp,
     most: usize,
 ) -> Result<usize> {
-    let (seqs, leaves) = waiting(store, most).await?;
+    let leaves = waiting(store, most).await?;
     if leaves.is_empty() {
         return Ok(0);
     }
-    let count = leaves.len();
-    let tree = tokio::task::spawn_blocking(move || Tree::build(leaves)).await??;
-    let root = tree.root();
+    let digests: Vec<Digest> = leaves.iter().map(|(_, sha256)| *sha256).collect();
+    let root = cores::spread(move || Tree::build(digests).map(|tree| tree.root())).await??;
     let token = tsa.stamp(&root, now).await.context("the token")?;
-    let anchor = Anchor {
-        token: token.der().to_vec(),
-        root,
-        at: token.gen_time(),
-        leaves: seqs
-            .into_iter()
-            .enumerate()
-            .map(|(i, seq)| (seq, joined(&tree.path(i).unwrap_or_default())))
-            .collect(),
-    };
-    store.anchor(&anchor).await.context("storing the anchor")?;
-    Ok(count)
+    let count = leaves.len();
+    let anchor = Anchor { token: token.der().to_vec(), root, at: token.gen_time(), leaves };
+    let kept = store.anchor(&anchor).await.context("storing the anchor")?;
+    Ok(if kept { count } else { 0 })
 }
 
-async fn waiting(store: &dyn Store, most: usize) -> Result<(Vec<i64>, Vec<Digest>)> {
-    let mut seqs: Vec<i64> = Vec::new();
-    let mut leaves = Vec::new();
+async fn waiting(store: &dyn Store, most: usize) -> Result<Vec<(i64, Digest)>> {
+    let mut leaves: Vec<(i64, Digest)> = Vec::new();
     while leaves.len() < most {
-        let after = seqs.last().copied().unwrap_or(0);
+        let after = leaves.last().map_or(0, |(seq, _)| *seq);
         let limit = PAGE.min(u32::try_from(most - leaves.len()).unwrap_or(PAGE));
         let page = store.unanchored(after, limit).await?;
         let full = page.len() >= limit as usize;
-        for row in page {
-            seqs.push(row.seq);
-            leaves.push(row.sha256);
-        }
+        leaves.extend(page.into_iter().map(|row| (row.seq, row.sha256)));
         if !full {
             break;
         }
     }
-    Ok((seqs, leaves))
-}
-
-fn joined(path: &[Digest]) -> Vec<u8> {
-    path.iter().flat_map(|d| *d.as_bytes()).collect()
+    Ok(leaves)
 }

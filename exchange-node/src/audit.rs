@@ -114,6 +114,31 @@ impl Journal {
         replace(&self.head, &sealer.seal(&head, now, None)?.der)
     }
 
+    /// The first `lines` lines with a head of their own: the journal as a copy of the database knows
+    /// it.
+    ///
+    /// # Errors
+    /// There are fewer, a file cannot be read, or the seal cannot be made.
+    pub fn excerpt(
+        &self,
+        lines: u64,
+        sealer: &Sealer,
+        now: Timestamp,
+    ) -> Result<(String, Vec<u8>)> {
+        let text = match std::fs::read_to_string(&self.log) {
+            Ok(text) => text,
+            Err(e) if lines == 0 && e.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(e) => return Err(e).context(self.log.display().to_string()),
+        };
+        let count = usize::try_from(lines)?;
+        let kept: Vec<&str> = text.lines().take(count).collect();
+        ensure!(kept.len() == count, "the journal has lost lines: run pli audit verify");
+        let last = kept.last().map_or(NOTHING, |line| sha256(line.as_bytes()));
+        let head = serde_json::to_vec(&Head { seq: lines, last, at: now })?;
+        let log = kept.iter().map(|line| format!("{line}\n")).collect();
+        Ok((log, sealer.seal(&head, now, None)?.der))
+    }
+
     /// Checks everything; returns how many lines there are, and what is wrong.
     ///
     /// # Errors

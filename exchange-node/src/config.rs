@@ -4,6 +4,7 @@
 //! `credential:NAME` (systemd) is read from there, so that secrets stay out of the file.
 //! Paths are relative to the directory of the file.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use schemas::ids::NodeId;
@@ -19,8 +20,8 @@ pub struct Config {
     pub store: StoreSection,
     /// Documents.
     pub content: ContentSection,
-    /// Roads.
-    pub backbone: BackboneSection,
+    /// Roads: `[backbone]`, or one `[[backbone]]` with a name for each.
+    pub backbone: Backbones,
     /// Keys and certificates.
     pub keys: KeysSection,
     /// Anchors of trust.
@@ -35,6 +36,9 @@ pub struct Config {
     /// Logs.
     #[serde(default)]
     pub log: LogSection,
+    /// Traces; none unless a collector is named.
+    #[serde(default, skip_serializing_if = "TelemetrySection::is_off")]
+    pub telemetry: TelemetrySection,
 }
 
 /// `[node]`
@@ -68,12 +72,107 @@ pub struct ContentSection {
     pub dir: PathBuf,
 }
 
-/// `[backbone]`
+/// The roads of a node, in the order in which the file has them.
+#[derive(Clone, Debug)]
+pub struct Backbones(Vec<BackboneSection>);
+
+impl Backbones {
+    /// A node with these roads. More than one need names, those of the directory.
+    ///
+    /// # Errors
+    /// There is none, or a name is missing or there twice.
+    pub fn new(sections: Vec<BackboneSection>) -> Result<Self, &'static str> {
+        let names: std::collections::BTreeSet<_> =
+            sections.iter().filter_map(|s| s.name.as_ref()).collect();
+        match sections.len() {
+            0 => Err("a node needs a backbone"),
+            1 => Ok(Self(sections)),
+            several if names.len() < several => {
+                Err("each of several backbones needs a `name` of its own, as in the directory")
+            }
+            _ => Ok(Self(sections)),
+        }
+    }
+
+    fn files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        self.0.iter_mut().flat_map(|one| {
+            let BackboneSection { ca_file, certificate, key, .. } = one;
+            [ca_file, certificate, key].into_iter().flatten()
+        })
+    }
+
+    fn urls(&mut self) -> impl Iterator<Item = &mut String> {
+        self.all_mut().map(|section| &mut section.url)
+    }
+
+    /// Each of them.
+    pub fn all(&self) -> impl Iterator<Item = &BackboneSection> {
+        self.0.iter()
+    }
+
+    /// Each of them, to be changed.
+    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut BackboneSection> {
+        self.0.iter_mut()
+    }
+}
+
+impl Serialize for Backbones {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.as_slice() {
+            [only] => only.serialize(serializer),
+            several => several.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Backbones {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneOrMore)
+    }
+}
+
+/// Reads a table, or an array of tables; each with the errors of [`BackboneSection`].
+struct OneOrMore;
+
+impl<'de> serde::de::Visitor<'de> for OneOrMore {
+    type Value = Backbones;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[backbone], or one [[backbone]] for each")
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<Backbones, A::Error> {
+        let one = BackboneSection::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+        Backbones::new(vec![one]).map_err(serde::de::Error::custom)
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Backbones, A::Error> {
+        let mut all = Vec::new();
+        while let Some(one) = seq.next_element()? {
+            all.push(one);
+        }
+        Backbones::new(all).map_err(serde::de::Error::custom)
+    }
+}
+
+/// `[backbone]`, or one of `[[backbone]]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackboneSection {
+    /// Its name in the directory: needed where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// `embedded://PATH`, `amqp://...` or `kafka://...`.
     pub url: String,
+    /// PEM of the broker's certificate authority, instead of those of the system; TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// PEM of this node's certificate as a client of the broker, leaf first; goes with `key`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    /// PKCS#8 PEM of the key of `certificate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
     /// Set before the node's id in the names of lanes, so that several networks share a broker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<NodeId>,
@@ -154,6 +253,36 @@ pub struct LimitsSection {
     pub max_message_size: u64,
     /// Requests that may wait for the engine before 503 is answered.
     pub queue: usize,
+    /// Below this much free space nothing new is taken, in bytes.
+    pub min_free_bytes: u64,
+    /// Most bytes in memory for calls that bring something new.
+    pub max_inflight_bytes: u64,
+    /// Past this many unsent publications nothing new is taken.
+    pub max_unsent: u64,
+    /// What each member may send in a day.
+    pub quota: QuotaSection,
+}
+
+/// `[limits.quota]`: of each member, and `[limits.quota.members."SIRET"]` of one; 0 is no limit.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QuotaSection {
+    /// Most messages in a day (UTC).
+    pub messages_per_day: u64,
+    /// Most octets of documents in a day (UTC).
+    pub bytes_per_day: u64,
+    /// Members with a quota of their own, by SIRET.
+    pub members: BTreeMap<String, QuotaOfMember>,
+}
+
+/// `[limits.quota.members."SIRET"]`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QuotaOfMember {
+    /// Most messages in a day (UTC).
+    pub messages_per_day: u64,
+    /// Most octets of documents in a day (UTC).
+    pub bytes_per_day: u64,
 }
 
 impl Default for LimitsSection {
@@ -165,6 +294,10 @@ impl Default for LimitsSection {
             upload_s: 24 * 3600,
             max_message_size: 8 << 30,
             queue: 4096,
+            min_free_bytes: 256 << 20,
+            max_inflight_bytes: 512 << 20,
+            max_unsent: 1_000_000,
+            quota: QuotaSection::default(),
         }
     }
 }
@@ -183,6 +316,50 @@ impl Default for LogSection {
     fn default() -> Self {
         Self { filter: "info".to_owned(), format: "text".to_owned() }
     }
+}
+
+/// `[telemetry]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TelemetrySection {
+    /// OTLP over HTTP: `http://HOST:4318`. Traces are recorded only with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp_url: Option<String>,
+    /// Which share of all traces is recorded, from 0 to 1.
+    #[serde(deserialize_with = "share")]
+    pub sample_ratio: f64,
+    /// `service.name`; `pli-NODE` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_name: Option<String>,
+}
+
+impl TelemetrySection {
+    const fn is_off(&self) -> bool {
+        self.otlp_url.is_none()
+    }
+}
+
+impl Default for TelemetrySection {
+    fn default() -> Self {
+        Self { otlp_url: None, sample_ratio: 1.0, service_name: None }
+    }
+}
+
+/// A number from 0 to 1; an override from the environment is text.
+fn share<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Number {
+        Real(f64),
+        Text(String),
+    }
+    let given = match Number::deserialize(deserializer)? {
+        Number::Real(number) => Some(number),
+        Number::Text(text) => text.parse().ok(),
+    };
+    given
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| serde::de::Error::custom("a number from 0 to 1"))
 }
 
 const fn week() -> u32 {
@@ -229,7 +406,9 @@ impl Config {
         let mut config: Self = table.try_into().map_err(|e| invalid(e.to_string()))?;
         config.resolve(base);
         config.store.url = secret(&config.store.url, base).map_err(invalid)?;
-        config.backbone.url = secret(&config.backbone.url, base).map_err(invalid)?;
+        for url in config.backbone.urls().chain(&mut config.telemetry.otlp_url) {
+            *url = secret(url, base).map_err(invalid)?;
+        }
         Ok(config)
     }
 
@@ -246,10 +425,10 @@ impl Config {
             &mut keys.crls,
         ];
         let trust = self.trust.anchors.iter_mut().chain(self.trust.tsa_anchors.iter_mut());
-        for path in single.into_iter().chain(trust) {
+        for path in single.into_iter().chain(trust).chain(self.backbone.files()) {
             *path = base.join(&*path);
         }
-        for url in [&mut self.store.url, &mut self.backbone.url] {
+        for url in std::iter::once(&mut self.store.url).chain(self.backbone.urls()) {
             for scheme in ["sqlite://", "embedded://"] {
                 if let Some(rest) = url.strip_prefix(scheme) {
                     *url = format!("{scheme}{}", base.join(rest).display());
@@ -290,4 +469,31 @@ fn secret(value: &str, base: &Path) -> Result<String, String> {
     std::fs::read_to_string(&path)
         .map(|text| text.trim().to_owned())
         .map_err(|e| format!("{}: {e}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_of_traces_lies_between_none_and_all_also_from_the_environment() {
+        let read = |text: &str| toml::from_str::<TelemetrySection>(text);
+        for (text, share) in [
+            ("", 1.0),
+            ("sample_ratio = 0.25", 0.25),
+            ("sample_ratio = 0", 0.0),
+            ("sample_ratio = \"0.5\"", 0.5),
+        ] {
+            assert!((read(text).unwrap().sample_ratio - share).abs() < f64::EPSILON, "{text}");
+        }
+        for bad in ["1.5", "-0.1", "nan", "\"half\"", "true"] {
+            assert!(read(&format!("sample_ratio = {bad}")).is_err(), "{bad}");
+        }
+        assert!(read("otlp_uri = \"http://127.0.0.1:4318\"").is_err(), "an unknown key");
+        let mut table = toml::Table::new();
+        set(&mut table, "telemetry__sample_ratio", "0.1").unwrap();
+        set(&mut table, "telemetry__otlp_url", "http://127.0.0.1:4318").unwrap();
+        let section: TelemetrySection = table.remove("telemetry").unwrap().try_into().unwrap();
+        assert!((section.sample_ratio - 0.1).abs() < f64::EPSILON && !section.is_off());
+    }
 }

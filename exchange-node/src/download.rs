@@ -34,12 +34,16 @@ impl ByteRange {
     }
 }
 
-/// Reads a `Range` header (RFC 9110 §14.2): one range; several are answered with the whole.
+/// Reads a `Range` header (RFC 9110 §14.2): one range; several are answered with the whole, and so
+/// is a range for another state of the document (`If-Range`, §13.1.5).
 ///
 /// # Errors
 /// `range-not-satisfiable`.
-pub fn range(headers: &HeaderMap, size: u64) -> ApiResult<ByteRange> {
+pub fn range(headers: &HeaderMap, size: u64, etag: &str) -> ApiResult<ByteRange> {
     let whole = ByteRange { start: 0, end: size, partial: false };
+    if headers.get(header::IF_RANGE).is_some_and(|held| held.as_bytes() != etag.as_bytes()) {
+        return Ok(whole);
+    }
     let Some(spec) = headers
         .get(header::RANGE)
         .and_then(|r| r.to_str().ok())
@@ -164,7 +168,16 @@ mod tests {
     fn asked(spec: &str) -> ApiResult<ByteRange> {
         let mut headers = HeaderMap::new();
         headers.insert(header::RANGE, spec.parse().unwrap());
-        range(&headers, 100)
+        range(&headers, 100, "\"now\"")
+    }
+
+    #[test]
+    fn a_range_of_another_state_is_not_served() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::RANGE, "bytes=0-9".parse().unwrap());
+        headers.insert(header::IF_RANGE, "\"now\"".parse().unwrap());
+        assert!(range(&headers, 100, "\"now\"").unwrap().partial);
+        assert!(!range(&headers, 100, "\"then\"").unwrap().partial);
     }
 
     #[test]

@@ -12,13 +12,17 @@
 )]
 
 pub mod access;
+pub mod admission;
 pub mod anchor;
 pub mod api;
 pub mod audit;
 pub mod authority;
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod cores;
+pub mod dates;
 pub mod directory;
 pub mod download;
 pub mod engine;
@@ -29,11 +33,18 @@ pub mod keys;
 pub mod localnet;
 pub mod magic;
 pub mod node;
+pub mod peers;
 pub mod plaintext;
 pub mod proof;
+pub mod quota;
 pub mod reasons;
+pub mod recollection;
 pub mod report;
+pub mod resumable;
+pub mod roads;
 pub mod secret;
+pub mod sentences;
+pub mod telemetry;
 pub mod upload;
 pub mod wakes;
 pub mod words;

@@ -5,18 +5,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use broker_adapter::{Backbone, Lane, Options};
+use broker_adapter::Lane;
 use exchange_core::policy::Policy;
-use exchange_store::Store;
 use exchange_store::content::{Content, ContentError};
+use exchange_store::{Store, StoreError};
 use schemas::dispatch::ContentRef;
 use schemas::ids::NodeId;
+use schemas::recall::Recall;
 use signing::trust::SealVerifier;
 use signing::tsp::TsaClient;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::{self, Admission};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::{DirectoryWatch, Follower};
@@ -26,9 +28,20 @@ use crate::engine::recent::Recent;
 use crate::inbound::assembly::Assembly;
 use crate::inbound::check::Checker;
 use crate::inbound::dispatch::Found;
+use crate::inbound::own_clock::OwnClock;
 use crate::keys::Keys;
+use crate::quota::Quotas;
+use crate::recollection::marks::{self, Mark};
+use crate::recollection::{self, Waiting};
+use crate::resumable::Uploads;
+use crate::roads::{Road, Roads};
+use crate::telemetry::otlp::{self, Exporter, Sending};
+use crate::telemetry::spans::Tracer;
 use crate::wakes::Wakes;
-use crate::{anchor, inbound, plaintext, workers};
+use crate::{anchor, inbound, plaintext, telemetry, workers};
+
+/// How often the archive is asked at the start before it counts as away.
+const BEGINNINGS: usize = 50;
 
 /// A running node.
 #[derive(Debug)]
@@ -43,8 +56,10 @@ pub struct Node {
     pub store: Arc<dyn Store>,
     /// Documents.
     pub content: Arc<dyn Content>,
-    /// The road.
-    pub backbone: Arc<dyn Backbone>,
+    /// Uploads that are not finished.
+    pub uploads: Uploads,
+    /// The roads.
+    pub roads: Roads,
     /// Keys and anchors of trust.
     pub keys: Keys,
     /// Opens seals of other nodes.
@@ -53,6 +68,12 @@ pub struct Node {
     pub directory: DirectoryWatch,
     /// The rules of this node.
     pub policy: Policy,
+    /// Whether it was restored and waits for its neighbours.
+    pub recollection: Waiting,
+    /// Who is let in.
+    pub admission: Arc<Admission>,
+    /// What members may send in a day.
+    pub quotas: Quotas,
     /// The one write door.
     pub engine: EngineHandle,
     /// What was sealed just now.
@@ -61,8 +82,30 @@ pub struct Node {
     pub wakes: Wakes,
     /// Timestamp authorities.
     pub tsa: Arc<TsaClient>,
+    /// Where traces begin.
+    pub tracer: Tracer,
+    exporter: Mutex<Option<Sending>>,
+    /// What an authority last said of our clock.
+    pub own_clock: OwnClock,
     stop: CancellationToken,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What a node works with, open.
+#[derive(Debug)]
+pub struct Parts {
+    /// Its configuration.
+    pub config: Config,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// The archive.
+    pub store: Arc<dyn Store>,
+    /// Documents.
+    pub content: Arc<dyn Content>,
+    /// The roads.
+    pub roads: Roads,
+    /// Timestamp authorities.
+    pub tsa: TsaClient,
 }
 
 impl Node {
@@ -71,22 +114,38 @@ impl Node {
     /// # Errors
     /// Naming what does not work. A backbone that is away is no error: it is tried again.
     pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
-        let now = clock.now();
-        let keys = Keys::read(&config)?;
-        let verifier = Arc::new(SealVerifier::new(keys.anchors.clone()));
-        let (follower, directory) =
-            Follower::start(&config.directory.dir, Arc::clone(&verifier), now)
-                .context("the directory")?;
         let store = exchange_store::open(&config.store.url).await.context("the database")?;
         let content = exchange_store::content::FsContent::open(&config.content.dir)
             .await
             .context("the content store")?;
         let content: Arc<dyn Content> = Arc::new(content);
-        let backbone = broker_adapter::open(&config.backbone.url, options(&config))
-            .await
-            .context("the backbone")?;
-        let tsa = TsaClient::new(config.tsa.urls.clone()).trusting(keys.tsa_anchors.clone());
-        let (engine, items) = EngineHandle::new(config.limits.queue);
+        let roads = Roads::open(&config).await?;
+        let tsa = TsaClient::new(config.tsa.urls.clone());
+        Self::assemble(Parts { config, clock, store, content, roads, tsa }).await
+    }
+
+    /// Puts the parts together and starts to work.
+    ///
+    /// # Errors
+    /// Naming the key or the list that cannot be used.
+    pub async fn assemble(parts: Parts) -> Result<Arc<Self>> {
+        let Parts { config, clock, store, content, roads, tsa } = parts;
+        let now = clock.now();
+        let mark = mark(store.as_ref()).await.context("the database")?;
+        let keys = Keys::read(&config)?;
+        let verifier = Arc::new(SealVerifier::new(keys.anchors.clone()));
+        let (follower, directory) =
+            Follower::start(&config.directory.dir, Arc::clone(&verifier), now)
+                .context("the directory")?;
+        let uploads = Uploads::new(
+            config.content.dir.join("uploads"),
+            Arc::clone(&content),
+            Arc::clone(&keys.storage),
+        )
+        .context("the uploads")?;
+        let tsa = tsa.trusting(keys.tsa_anchors.clone());
+        let (tracer, exporter) = otlp::open(&config.telemetry, &config.node.id)?;
+        let (engine, items) = EngineHandle::new(config.limits.queue, tracer.clone());
         let (oldest, oldest_unanchored) = watch::channel(None);
         let wakes = Wakes::default();
         let recent = Recent::default();
@@ -108,20 +167,27 @@ impl Node {
             clock,
             store,
             content,
-            backbone,
+            uploads,
+            roads,
             keys,
             verifier,
             directory,
             policy,
+            recollection: Waiting::new(mark),
+            admission: Admission::new(&config),
+            quotas: Quotas::new(&config.limits.quota),
             engine,
             recent,
             wakes,
             tsa: Arc::new(tsa),
+            tracer,
+            exporter: Mutex::new(exporter.map(Exporter::start)),
+            own_clock: OwnClock::default(),
             stop: CancellationToken::new(),
             tasks: Mutex::default(),
             config,
         });
-        node.provision().await;
+        node.roads.provision(&node.id).await;
         node.spawn(engine_loop.run(items));
         node.spawn(anchor::run(Arc::clone(&node), oldest, node.stop.clone()));
         node.spawn_workers(follower);
@@ -130,12 +196,19 @@ impl Node {
 
     fn spawn_workers(self: &Arc<Self>, follower: Follower) {
         let stop = || self.stop.clone();
-        for lane in [Lane::Message, Lane::Evidence, Lane::Content] {
-            self.spawn(inbound::consumer::run(Arc::clone(self), lane, stop()));
+        for road in self.roads.all() {
+            for lane in [Lane::Message, Lane::Evidence, Lane::Content] {
+                let (node, road) = (Arc::clone(self), Arc::clone(road));
+                self.spawn(inbound::consumer::run(node, road, lane, stop()));
+            }
         }
-        self.spawn(workers::publish::run(Arc::clone(self), stop()));
-        self.spawn(workers::wake::run(Arc::clone(self), stop()));
-        self.spawn(workers::timers::run(Arc::clone(self), stop()));
+        self.spawn(telemetry::outages::watch(Arc::clone(self), stop()));
+        self.spawn(admission::run(Arc::clone(self), stop()));
+        self.spawn(workers::tidy::run(Arc::clone(self), stop()));
+        self.spawn(recollection::run(Arc::clone(self), stop()));
+        self.spawn_once_sure(workers::publish::run(Arc::clone(self), stop()));
+        self.spawn_once_sure(workers::wake::run(Arc::clone(self), stop()));
+        self.spawn_once_sure(workers::timers::run(Arc::clone(self), stop()));
         self.spawn(follow(Arc::clone(self), follower, stop()));
     }
 
@@ -144,20 +217,33 @@ impl Node {
         tasks.push(tokio::spawn(work));
     }
 
-    /// The name of a node's lanes on the backbone.
-    #[must_use]
-    pub fn road(&self, node: &NodeId) -> NodeId {
-        let namespace = self.config.backbone.namespace.as_ref();
-        namespace
-            .and_then(|name| format!("{name}-{node}").parse().ok())
-            .unwrap_or_else(|| node.clone())
+    /// Work that decides: not before a node that was restored knows what it has said.
+    fn spawn_once_sure(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
+        let node = Arc::clone(self);
+        self.spawn(async move {
+            tokio::select! {
+                () = node.stop.cancelled() => return,
+                () = node.recollection.over() => {}
+            }
+            work.await;
+        });
     }
 
-    /// Creates this node's lanes; whoever needs them calls again when that failed.
-    pub async fn provision(&self) {
-        if let Err(error) = self.backbone.provision(&self.road(&self.id)).await {
-            tracing::warn!(%error, "lanes cannot be created yet");
-        }
+    /// Tells a neighbour that was restored what this node holds, beside everything else.
+    pub fn answer(self: &Arc<Self>, recall: Recall) {
+        let (node, stop) = (Arc::clone(self), self.stop.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = workers::answer::run(&node, &recall) => {}
+            }
+        });
+    }
+
+    /// The road to a neighbour, as the directory has it now.
+    #[must_use]
+    pub fn road_to(&self, node: &NodeId) -> Arc<Road> {
+        Arc::clone(self.roads.towards(node, &self.directory.current().directory))
     }
 
     /// Stops taking work, lets what is under way finish, and closes.
@@ -172,8 +258,12 @@ impl Node {
         for task in abort {
             task.abort();
         }
-        self.backbone.close().await;
+        self.roads.close().await;
         self.store.close().await;
+        let exporter = self.exporter.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(exporter) = exporter {
+            exporter.finish().await;
+        }
     }
 
     /// What checking inbound frames needs, as of now.
@@ -223,6 +313,17 @@ impl Node {
     }
 }
 
+/// Whether the archive was restored. The database may still be starting.
+async fn mark(store: &dyn Store) -> Result<Option<Mark>, StoreError> {
+    for _ in 0..BEGINNINGS {
+        if let Ok(mark) = marks::latest(store).await {
+            return Ok(mark);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    marks::latest(store).await
+}
+
 async fn follow(node: Arc<Node>, mut follower: Follower, stop: CancellationToken) {
     let pause = Duration::from_millis(node.config.directory.poll_ms);
     loop {
@@ -247,15 +348,5 @@ fn policy(config: &Config) -> Policy {
         max_unanchored_age: age.saturating_mul(1_000),
         max_message_size: config.limits.max_message_size,
         ..Policy::default()
-    }
-}
-
-fn options(config: &Config) -> Options {
-    Options {
-        node: Some(config.node.id.clone()),
-        instance: config.node.instance.clone(),
-        replication: config.backbone.replication,
-        retention: Some(Duration::from_secs(3600 * u64::from(config.backbone.retention_hours))),
-        ..Options::default()
     }
 }

@@ -3,24 +3,32 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use askama::Template;
-use exchange_store::rows::{AnchoredPath, EvidenceRow, Kind};
-use schemas::digest::Digest;
-use schemas::event::Event;
-use schemas::ids::{EvidenceId, NodeId};
-use schemas::party::Party;
+use exchange_store::rows::{Anchored, AnchoredTree, EvidenceRow, Kind};
+use schemas::envelope::Document;
+use schemas::event::{Event, Reason};
+use schemas::evidence::{Evidence, delay};
+use schemas::ids::{EvidenceId, NodeId, ProcessCode};
+use schemas::party::{Party, SIREN, SIRET};
 use schemas::problem::Code;
+use schemas::status::StatusUpdate;
 use signing::container::{BundleFile, BundleInput, BundleRecord, build_bundle};
-use signing::evidence_record::record;
+use signing::evidence_record::{RecordError, Tree, record};
 
 use crate::access::OwnMessage;
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::evidence::P7M;
+use crate::dates::span;
 use crate::directory::Snapshot;
 use crate::node::Node;
-use crate::report::{DeliveryPart, DocumentLine, Named, Report, StepLine, date_fr};
-use crate::words;
+use crate::report::{
+    DeliveryPart, DocumentLine, Named, OtherLine, Outcome, Proof, Report, StepLine, TONGUES,
+    grouped,
+};
+use crate::{reasons, sentences, words};
 
 /// Builds the bundle of a message, with what `message` may show.
 ///
@@ -28,12 +36,12 @@ use crate::words;
 /// When the archive does not answer, or a stored object is damaged.
 pub async fn bundle(node: &Node, message: &OwnMessage) -> ApiResult<Vec<u8>> {
     let ids: Vec<EvidenceId> = message.objects.iter().map(|o| o.evidence.id).collect();
-    let paths = node.store.anchored_paths(&ids).await?;
-    let paths: HashMap<EvidenceId, AnchoredPath> = paths.into_iter().map(|p| (p.id, p)).collect();
+    let places = node.store.anchored(&ids).await?;
+    let places: HashMap<EvidenceId, Anchored> = places.into_iter().map(|p| (p.id, p)).collect();
     let names = names(message);
     let now = node.clock.now();
     let report = report(node, message, &names, now);
-    let sealer = std::sync::Arc::clone(&node.keys.sealer.borrow());
+    let sealer = Arc::clone(&node.keys.sealer.borrow());
     let objects = message.objects.clone();
     let build = move || -> Result<Vec<u8>, String> {
         let mut files = vec![BundleFile {
@@ -42,9 +50,12 @@ pub async fn bundle(node: &Node, message: &OwnMessage) -> ApiResult<Vec<u8>> {
             bytes: Cow::Owned(report.render().map_err(|e| e.to_string())?.into_bytes()),
         }];
         let mut records = Vec::new();
+        let trees = trees(places.values()).map_err(|e| e.to_string())?;
         for (row, name) in objects.into_iter().zip(names) {
-            if let Some(path) = paths.get(&row.evidence.id) {
-                let der = record(&split(&path.path), &row.evidence.sha256, &path.token)
+            if let Some(place) = places.get(&row.evidence.id) {
+                let tree = trees.get(&Arc::as_ptr(&place.tree));
+                let path = tree.and_then(|tree| tree.path(place.index)).unwrap_or_default();
+                let der = record(&path, &row.evidence.sha256, &place.tree.token)
                     .map_err(|e| e.to_string())?;
                 records.push(BundleRecord { object: name.clone(), der });
             }
@@ -68,9 +79,17 @@ pub async fn bundle(node: &Node, message: &OwnMessage) -> ApiResult<Vec<u8>> {
     })
 }
 
-/// Siblings, 32 octets each.
-fn split(path: &[u8]) -> Vec<Digest> {
-    path.chunks_exact(32).filter_map(Digest::from_slice).collect()
+/// The hash tree of each anchor, built once for all its evidences.
+fn trees<'a>(
+    places: impl Iterator<Item = &'a Anchored>,
+) -> Result<HashMap<*const AnchoredTree, Tree>, RecordError> {
+    let mut trees = HashMap::new();
+    for place in places {
+        if let Entry::Vacant(free) = trees.entry(Arc::as_ptr(&place.tree)) {
+            free.insert(Tree::build(place.tree.leaves.clone())?);
+        }
+    }
+    Ok(trees)
 }
 
 /// A name for each object: `evidence/001-SubmissionAcceptance-etat.p7m`, in the order of events.
@@ -99,7 +118,22 @@ fn names(message: &OwnMessage) -> Vec<String> {
 fn named(party: &Party, snapshot: &Snapshot) -> Named {
     let member = snapshot.directory.member(&party.organisation());
     let name = member.map_or_else(|| party.id.clone(), |m| m.entry.name.clone());
-    Named { name, id: party.key() }
+    Named { name, id: numbered(party) }
+}
+
+/// A party's numbers as people know them: `SIRET 219 934 171 00014, service etat-civil`.
+fn numbered(party: &Party) -> String {
+    let part = |range| party.id.get(range).unwrap_or_default();
+    let number = match (party.scheme.as_str(), party.id.len()) {
+        (SIRET, 14) => {
+            format!("SIRET {} {} {} {}", part(0..3), part(3..6), part(6..9), part(9..14))
+        }
+        (SIREN, 9) => format!("SIREN {} {} {}", part(0..3), part(3..6), part(6..9)),
+        _ => format!("{}:{}", party.scheme, party.id),
+    };
+    let said = |what, part: &Option<String>| part.as_ref().map(|part| format!("{what} {part}"));
+    let parts = [Some(number), said("service", &party.service), said("guichet", &party.desk)];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn report(
@@ -112,54 +146,121 @@ fn report(
     let envelope = &message.envelope;
     let files: HashMap<EvidenceId, (&EvidenceRow, &String)> =
         message.objects.iter().zip(names).map(|(o, n)| (o.evidence.id, (o, n))).collect();
+    let recipient = |index: u32| {
+        let party = envelope.recipients.get(index as usize);
+        named(party.unwrap_or(&envelope.sender), &snapshot)
+    };
     let deliveries = message
         .deliveries
         .iter()
         .map(|d| {
-            let party = envelope.recipients.get(d.recipient_index as usize);
             let steps = d.evidence.iter().filter_map(|held| files.get(&held.id));
             DeliveryPart {
-                recipient: named(party.unwrap_or(&envelope.sender), &snapshot),
+                recipient: recipient(d.recipient_index),
                 state: words::state(d.phase.name()),
-                steps: steps.map(|(row, name)| line(row, name)).collect(),
+                outcome: Outcome::of(d.phase.name()),
+                since: d.since.into(),
+                steps: steps.filter_map(|(row, name)| step(row, name)).collect(),
             }
         })
         .collect();
+    let only_for = |d: &Document| {
+        let names = d.recipients.iter().flatten().map(|index| recipient(*index).name);
+        names.collect::<Vec<_>>().join(", ")
+    };
     Report {
+        tongues: TONGUES,
         message_id: envelope.message_id,
         sender: named(&envelope.sender, &snapshot),
-        process: envelope.process.to_string(),
+        process: process(&snapshot, &envelope.process),
         subject: envelope.subject.clone(),
         sender_ref: envelope.sender_ref.clone(),
-        submitted_at: envelope.submitted_at,
-        submitted_at_fr: date_fr(envelope.submitted_at),
+        submitted_at: envelope.submitted_at.into(),
         documents: envelope
             .documents
             .iter()
             .map(|d| DocumentLine {
                 name: d.name.clone(),
                 media_type: d.media_type.clone(),
-                size: d.size,
+                size: grouped(d.size),
                 sha256: d.sha256.to_string(),
+                only_for: only_for(d),
             })
             .collect(),
+        hidden: message.hidden,
         deliveries,
+        others: message.objects.iter().zip(names).filter_map(|(o, n)| other(o, n)).collect(),
         node: NodeId::clone(&node.id),
-        made_at: now,
-        made_at_fr: date_fr(now),
+        made_at: now.into(),
     }
 }
 
-fn line(row: &EvidenceRow, file: &str) -> StepLine {
-    let event = row.evidence.event;
-    StepLine {
-        at: row.evidence.at,
-        at_fr: date_fr(row.evidence.at),
-        words: event.map_or_else(|| words::state(""), words::event),
-        event: event.map_or("", Event::name).to_owned(),
-        code: row.evidence.reason.map_or("", |r| r.code()).to_owned(),
+/// A démarche by its names; by its code alone where the catalogue has lost it.
+fn process(snapshot: &Snapshot, code: &ProcessCode) -> [String; 2] {
+    let process = snapshot.catalogue.processes.iter().find(|p| p.code == *code);
+    let names =
+        process.map(|p| [format!("{} ({code})", p.name), format!("{} ({code})", p.name_en)]);
+    names.unwrap_or_else(|| [code.to_string(), code.to_string()])
+}
+
+/// One evidence in words; none for what is no evidence.
+fn step(row: &EvidenceRow, file: &str) -> Option<StepLine> {
+    let event = row.evidence.event?;
+    let proof = match row.anchored_at {
+        None => Proof::Pending,
+        Some(at) => match delay(row.evidence.at, at) {
+            None => Proof::At(at.into()),
+            Some(late) => Proof::Late(at.into(), span(late)),
+        },
+    };
+    Some(StepLine {
+        at: row.evidence.at.into(),
+        words: words::event(event),
+        sentence: sentences::event(event),
+        event: event.name(),
+        reason: row.evidence.reason.map(reasons::reason),
+        code: row.evidence.reason.map_or("", Reason::code),
+        remarks: remarks(&row.evidence.p7m),
         node: row.evidence.node.clone(),
-        anchored: row.anchored_at.map_or_else(|| "en attente / pending".to_owned(), date_fr),
+        proof,
         file: file.to_owned(),
-    }
+    })
+}
+
+/// What an issuer added to its reason for people: the details beside the codes.
+fn remarks(p7m: &[u8]) -> Vec<String> {
+    let evidence = sealed_json::<Evidence>(p7m);
+    let reasons = evidence.and_then(|e| e.event_reasons).map(|r| r.event_reason);
+    let details =
+        reasons.into_iter().flatten().flat_map(|reason| reason.details.into_iter().skip(1));
+    details.filter(|detail| Code::parse(detail).is_none()).collect()
+}
+
+fn other(row: &EvidenceRow, file: &str) -> Option<OtherLine> {
+    let (said, remark) = match row.evidence.kind {
+        Kind::Evidence => return None,
+        Kind::Dispatch => (
+            words::words(
+                "L'expédition : le pli, son contenu par empreintes, et la preuve de son dépôt.",
+                "The dispatch: the message, its content by digests, and the proof of its submission.",
+            ),
+            None,
+        ),
+        Kind::Status => {
+            let update = sealed_json::<StatusUpdate>(&row.evidence.p7m)?;
+            (sentences::business(update.status), update.message)
+        }
+    };
+    Some(OtherLine {
+        at: row.evidence.at.into(),
+        words: said,
+        remark,
+        node: row.evidence.node.clone(),
+        file: file.to_owned(),
+    })
+}
+
+/// What lies in a seal of our archive; the archive's own check finds one that does not open.
+fn sealed_json<T: serde::de::DeserializeOwned>(p7m: &[u8]) -> Option<T> {
+    serde_json::from_slice(&signing::seal::open(p7m).ok()?.content).ok()
 }

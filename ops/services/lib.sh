@@ -112,6 +112,12 @@ alive() {
   pid=$(cat "$1" 2>/dev/null) && [ -n "$pid" ] && ours "$pid"
 }
 
+# signal SIGNAL PIDFILE: to a process that must be there.
+signal() {
+  alive "$2" || die "does not run"
+  kill "-$1" "$(cat "$2")"
+}
+
 # signal_and_wait SIGNAL PIDFILE [SECONDS]: nothing to do when it is not alive. A process that
 # outlives SECONDS (default 30) after a polite signal is killed.
 signal_and_wait() {
@@ -183,16 +189,92 @@ ROOT
 
 # test_pki DIRECTORY: a CA and one server certificate for localhost and 127.0.0.1, PEM, once.
 test_pki() {
-  local d=$1
+  local d=$1 san=subjectAltName=DNS:localhost,IP:127.0.0.1
   [ -f "$d/server.pem" ] && return
   mkdir -p "$d"
-  local key=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
-  openssl req -x509 "${key[@]}" -days 3650 -subj /CN=test-ca -keyout "$d/ca.key" \
-    -out "$d/ca.pem" 2>/dev/null
-  openssl req "${key[@]}" -subj /CN=localhost -keyout "$d/server.key" -out "$d/server.csr" \
-    2>/dev/null
-  openssl x509 -req -in "$d/server.csr" -CA "$d/ca.pem" -CAkey "$d/ca.key" -CAcreateserial \
-    -days 3650 -out "$d/server.crt" 2>/dev/null \
-    -extfile <(printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth')
+  (umask 077 && openssl req -x509 "${EC_KEY[@]}" -days 3650 -subj /CN=test-ca \
+    -keyout "$d/ca.key" -out "$d/ca.pem" 2>/dev/null)
+  issue "$d" localhost "$d/server" "$san\nextendedKeyUsage=serverAuth"
   cat "$d/server.key" "$d/server.crt" "$d/ca.pem" >"$d/server.pem" # key first, as Kafka wants it
+}
+EC_KEY=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
+
+# issue PKI COMMON_NAME FILE EXTENSIONS: FILE.key (PKCS#8) and FILE.crt, signed by the CA in PKI.
+issue() {
+  local d=$1 csr
+  csr=$(umask 077 && openssl req "${EC_KEY[@]}" -subj "/CN=$2" -keyout "$3.key" 2>/dev/null)
+  openssl x509 -req -CA "$d/ca.pem" -CAkey "$d/ca.key" -set_serial "0x$(openssl rand -hex 16)" \
+    -days 3650 -out "$3.crt" -extfile <(printf '%b' "$4") <<<"$csr" 2>/dev/null
+}
+
+# --- nodes that a broker knows ----------------------------------------------------------------
+#
+# A broker knows a node by the common name of its certificate: the id of the node, and after `renew`
+# NODE.2, NODE.3: neither broker can tell two certificates of one name apart, and a name that was
+# stolen must become good for nothing. An id has no dot.
+
+# is_node NODE: a DNS label, as node ids are: it becomes part of regular expressions and of names.
+is_node() {
+  [[ $1 =~ ^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$ ]] || misuse "'$1' is not the id of a node"
+  case $1 in broker | operator | localhost) misuse "'$1' is a name of the broker's own" ;; esac
+}
+
+# issue_node PKI NODE DIRECTORY [USER]: key.pem and certificate.pem of a node, a client of the
+# broker. Kept when they are there, unless a USER is named: a grant may be repeated.
+issue_node() {
+  local place=$3/$2
+  is_node "$2"
+  [ -f "$place/certificate.pem" ] && [ $# -lt 4 ] && return
+  mkdir -p "$place"
+  issue "$1" "${4:-$2}" "$place/new" 'extendedKeyUsage=clientAuth\nkeyUsage=critical,digitalSignature'
+  mv "$place/new.key" "$place/key.pem"
+  mv "$place/new.crt" "$place/certificate.pem"
+  cp "$1/ca.pem" "$3/ca.pem"
+}
+
+# user_of CERTIFICATE: its common name.
+user_of() {
+  openssl x509 -in "$1" -noout -subject -nameopt multiline | sed -n 's/^ *commonName *= //p'
+}
+
+# next_user USER: NODE becomes NODE.2, NODE.2 becomes NODE.3.
+next_user() {
+  case $1 in *.*) echo "${1%.*}.$((${1##*.} + 1))" ;; *) echo "$1.2" ;; esac
+}
+
+# named_nodes: the words of ARGS that belong to no option, in NODES.
+named_nodes() {
+  local i
+  NODES=()
+  for ((i = 0; i < ${#ARGS[@]}; i++)); do
+    case ${ARGS[i]} in --*) i=$((i + 1)) ;; *) NODES+=("${ARGS[i]}") ;; esac
+  done
+  [ ${#NODES[@]} -gt 0 ] || misuse "$VERB NODE... --dir DIR"
+  for i in "${NODES[@]}"; do is_node "$i"; done
+}
+
+# note_peers NODE DIRECTORY: keeps what --to says; nothing said: as it was.
+note_peers() {
+  local said peer
+  said=$(flag_value --to '')
+  [ -n "$said" ] || return 0
+  if [ "$said" = all ]; then rm -f "$2/$1/peers"; return; fi
+  for peer in ${said//,/ }; do is_node "$peer"; done
+  echo "${said//,/ }" >"$2/$1/peers"
+}
+
+# peers_of NODE DIRECTORY: ids with blanks between them, its own among them; nothing: everybody.
+peers_of() {
+  [ ! -f "$2/$1/peers" ] || echo "$1 $(cat "$2/$1/peers")"
+}
+
+# print_backbone URL CA DIRECTORY: the section of a node's configuration.
+print_backbone() {
+  cat <<TOML
+[backbone]
+url = "$1"
+ca_file = "$2"
+certificate = "$3/certificate.pem"
+key = "$3/key.pem"
+TOML
 }

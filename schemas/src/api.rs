@@ -183,8 +183,23 @@ pub struct DeliveryView {
     /// Latest business status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub business_status: Option<BusinessStatus>,
+    /// Why it does not go on at present, where the node knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hindrance: Option<Hindrance>,
     /// Evidence so far, oldest first.
     pub evidence: Vec<Step>,
+}
+
+/// Why a delivery that is to be sent waits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Hindrance {
+    /// The next node.
+    pub node: NodeId,
+    /// `held` by the operator of this node, or `failing`: what is sent there does not go through.
+    #[schemars(extend("enum" = ["held", "failing"]))]
+    pub why: String,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// One evidence in a list.
@@ -205,6 +220,9 @@ pub struct Step {
     pub sealed: Option<Timestamp>,
     /// When this node's anchor proves that it existed.
     pub anchored: Option<Timestamp>,
+    /// Seconds from the event to its anchor, when more than 60: the anchor is delayed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_seconds: Option<i64>,
 }
 
 /// An item of the inbox.
@@ -257,6 +275,7 @@ pub struct Receipt {
 #[serde(deny_unknown_fields, default)]
 pub struct Refusal {
     /// Why, at most 1,000 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = MAX_PROSE))]
     pub reason: Option<String>,
 }
@@ -268,11 +287,11 @@ pub struct NewStatus {
     /// The status.
     pub status: BusinessStatus,
     /// A reason code of the démarche.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = MAX_CODE))]
     pub reason: Option<String>,
     /// A sentence for people.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = MAX_PROSE))]
     pub message: Option<String>,
 }
@@ -404,11 +423,39 @@ pub struct DependencyHealth {
     pub reason: Option<String>,
 }
 
+/// A node that is not sent to as usual, in `GET /health/ready`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PeerHealth {
+    /// The node.
+    pub node: NodeId,
+    /// Since when an operator holds what goes there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_since: Option<Timestamp>,
+    /// Most publications a second, as an operator says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
+    /// Why the operator says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Since when publications to it fail; one at a time tries again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<Timestamp>,
+    /// When one tries again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tries_at: Option<Timestamp>,
+    /// What went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
 /// Answer of `GET /health/ready`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Readiness {
     /// Whether all dependencies that submission needs work.
     pub ready: bool,
     /// Each dependency.
     pub dependencies: Vec<DependencyHealth>,
+    /// Nodes that are held, throttled or failing; others are sent to as usual.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<PeerHealth>,
 }

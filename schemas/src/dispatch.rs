@@ -60,6 +60,27 @@ pub struct ContentRef {
     pub cipher_size: u64,
 }
 
+/// What a node seals about each part of a ciphertext that it publishes by itself: where it belongs,
+/// and its digest. Nothing that comes from a backbone is believed before its seal verifies; without
+/// it one false part among thousands would spoil the whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ContentPart {
+    /// Always 1.
+    #[schemars(extend("const" = 1))]
+    pub version: u8,
+    /// The document of the manifest.
+    pub document_id: DocumentId,
+    /// Digest of the whole ciphertext.
+    pub cipher_sha256: Digest,
+    /// Size of the whole ciphertext in bytes.
+    pub cipher_size: u64,
+    /// Position of this part in bytes.
+    pub offset: u64,
+    /// Digest of this part.
+    pub part_sha256: Digest,
+}
+
 /// What the key envelope holds: one 256-bit key per document of [`Dispatch::content`], same order.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

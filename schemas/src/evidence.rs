@@ -11,7 +11,7 @@ use crate::envelope::MAX_RECIPIENTS;
 use crate::event::{Event, Reason};
 use crate::ids::{DeliveryId, EvidenceId, MessageId, NodeId};
 use crate::party::Party;
-use crate::time::Timestamp;
+use crate::time::{MINUTE, Timestamp};
 
 /// Component G02: the version text, unchanged in V1.2.1 of the standard.
 pub const VERSION: &str = "EN319522v1.1.1";
@@ -23,6 +23,16 @@ pub const SHA256_URI: &str = "http://www.w3.org/2001/04/xmlenc#sha256";
 pub const ASSURANCE: &str = "urn:pli:assurance:node-authenticated:v1";
 /// Method of authentication of a member's software.
 pub const OAUTH2: &str = "urn:ietf:rfc:6749";
+
+/// A proof of time that comes later than this after the event, in milliseconds, is called delayed.
+pub const LATE: i64 = MINUTE;
+
+/// By how many milliseconds the time `proved` comes after an event, when that is called delayed: the
+/// event is sealed at once, but for so long nothing but its node's word said when it happened.
+#[must_use]
+pub fn delay(event: Timestamp, proved: Timestamp) -> Option<i64> {
+    Some(proved.since(event)).filter(|delay| *delay > LATE)
+}
 
 /// One evidence (XSD `EvidenceType`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

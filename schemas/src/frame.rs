@@ -3,8 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bytes::Octets;
-use crate::digest::Digest;
-use crate::ids::DocumentId;
 
 /// Largest frame, attributes included.
 pub const MAX_FRAME: usize = 900 * 1024;
@@ -24,6 +22,11 @@ pub const STATUS: &str = "fr.pli.status.v1";
 /// `ce_type` of a directory list.
 pub const DIRECTORY: &str = "fr.pli.directory.v1";
 
+/// `ce_type` of a recall, and of the end of the answer to one.
+pub const RECALL: &str = "fr.pli.recall.v1";
+/// `ce_type` of what a neighbour holds about one delivery.
+pub const RECOLLECTION: &str = "fr.pli.recollection.v1";
+
 /// CloudEvents extension attribute with the message id. Attribute names are lower-case letters and
 /// digits alone (CloudEvents 1.0.2 §3.1).
 pub const ATTRIBUTE_MESSAGE: &str = "plimessage";
@@ -40,6 +43,10 @@ pub struct DispatchFrame {
     /// travel as content frames.
     #[serde(default)]
     pub inline: Vec<Octets>,
+    /// The sealed B.1 of each node that has relayed it, in their order: a chain that says from
+    /// whom the next node has it. Absent when it comes from the sender's node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relays: Vec<Octets>,
 }
 
 /// Body of an evidence frame: one or more sealed evidences about one delivery, oldest first.
@@ -66,20 +73,40 @@ pub struct DirectoryFrame {
     pub list: Octets,
 }
 
-/// Body of a content frame: one part of a ciphertext.
+/// Body of a content frame: one part of a ciphertext, and who says that it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ContentFrame {
-    /// The document.
-    pub document_id: DocumentId,
-    /// Digest of the whole ciphertext.
-    pub cipher_sha256: Digest,
-    /// Size of the whole ciphertext.
-    pub cipher_size: u64,
-    /// Position of this part in bytes.
-    pub offset: u64,
+    /// The sealed [`crate::dispatch::ContentPart`] of the node that publishes it.
+    pub seal: Octets,
     /// At most [`CONTENT_CHUNK`] bytes.
     pub part: Octets,
+}
+
+/// Body of a recall frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecallFrame {
+    /// The sealed [`crate::recall::Recall`].
+    pub recall: Octets,
+}
+
+/// Body of a recollection frame: a dispatch as it was sent, and all evidence about its delivery
+/// that the node that answers holds, that of the node that asks included.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecollectionFrame {
+    /// The sealed dispatch.
+    pub dispatch: Octets,
+    /// Ciphertexts, as in a dispatch frame; empty when they are not needed any more.
+    #[serde(default)]
+    pub inline: Vec<Octets>,
+    /// The sealed B.1 of each node that had relayed it before it came to the node that asks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relays: Vec<Octets>,
+    /// Sealed evidences, each as issued.
+    #[serde(default)]
+    pub evidence: Vec<Octets>,
 }
 
 /// Why a frame's body cannot be read.

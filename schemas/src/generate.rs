@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use crate::catalogue::Catalogue;
 use crate::directory::{MembersList, RootList};
-use crate::dispatch::{ContentKeys, Dispatch};
+use crate::dispatch::{ContentKeys, ContentPart, Dispatch};
 use crate::envelope::{
     Envelope, MAX_DOCUMENTS, MAX_NAME, MAX_RECIPIENTS, MAX_SENDER_REF, MAX_SUBJECT,
 };
@@ -32,6 +32,7 @@ mod operation;
 mod pages;
 mod print;
 mod routes;
+mod uploads;
 
 /// Root of the `$id` of the JSON Schemas: a name, not a place to fetch from.
 pub const SCHEMA_ROOT: &str = "https://pli.example/schemas/v1/";
@@ -56,6 +57,7 @@ fn sealed() -> Vec<(&'static str, Value)> {
     vec![
         ("envelope", alone::<Envelope>("envelope", &sample::envelope())),
         ("dispatch", alone::<Dispatch>("dispatch", &sample::dispatch())),
+        ("content-part", alone::<ContentPart>("content-part", &sample::frames::content_part())),
         ("content-keys", alone::<ContentKeys>("content-keys", &sample::content_keys())),
         (
             "evidence",
@@ -64,6 +66,7 @@ fn sealed() -> Vec<(&'static str, Value)> {
                 &sample::evidence(crate::event::Event::SubmissionAcceptance),
             ),
         ),
+        ("recall", alone::<crate::recall::Recall>("recall", &sample::frames::recall_json())),
         ("status", alone::<StatusUpdate>("status", &sample::status_update())),
         ("root-list", alone::<RootList>("root-list", &sample::root_list())),
         ("members-list", alone::<MembersList>("members-list", &sample::members_list())),

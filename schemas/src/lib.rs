@@ -6,6 +6,7 @@
 //! - [`xml`]: evidence as ETSI XML, and back.
 //! - [`frame`]: what a backbone carries (CloudEvents attributes, CBOR body).
 //! - [`directory`], [`catalogue`]: who can be reached, and for which démarche.
+//! - [`trace`]: the trace context beside them.
 //! - [`status`]: the business status that follows a handover.
 //! - [`problem`]: every refusal, with its code, its fault and its two sentences.
 //! - [`api`]: the shapes of the REST interface; [`generate`]: the published contract.
@@ -37,9 +38,11 @@ mod judge;
 pub mod legal;
 pub mod party;
 pub mod problem;
+pub mod recall;
 pub mod sample;
 pub mod status;
 pub mod time;
+pub mod trace;
 pub mod xml;
 
 /// The OpenAPI 3.1 document of `/v1`, as every node serves it.

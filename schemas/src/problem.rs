@@ -85,10 +85,29 @@ impl std::fmt::Display for Code {
     }
 }
 
+/// Problem types that have a registered name (draft-ietf-httpbis-resumable-upload §6).
+const REGISTERED: [(Code, &str); 3] = [
+    (Code::UploadOffsetMismatch, "mismatching-upload-offset"),
+    (Code::UploadCompleted, "completed-upload"),
+    (Code::UploadLengthInconsistent, "inconsistent-upload-length"),
+];
+const REGISTRY: &str = "https://iana.org/assignments/http-problem-types#";
+
+impl Code {
+    /// The URI that names this type of problem: a registered one, or [`TYPE_ROOT`] and the code.
+    #[must_use]
+    pub fn uri(self) -> String {
+        match REGISTERED.into_iter().find(|(code, _)| *code == self) {
+            Some((_, name)) => format!("{REGISTRY}{name}"),
+            None => format!("{TYPE_ROOT}{self}"),
+        }
+    }
+}
+
 /// `application/problem+json` as every refusal is answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
-    /// [`TYPE_ROOT`] and the code.
+    /// See [`Code::uri`].
     #[serde(rename = "type")]
     pub kind: String,
     /// English sentence of the code.
@@ -115,6 +134,15 @@ pub struct Problem {
     /// The message that was refused, when it got an identifier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<crate::ids::MessageId>,
+    /// Seconds after which the same call may succeed, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u32>,
+    /// Where an upload stands, with `upload-offset-mismatch`.
+    #[serde(default, rename = "expected-offset", skip_serializing_if = "Option::is_none")]
+    pub expected_offset: Option<u64>,
+    /// Where the caller believed that it stands.
+    #[serde(default, rename = "provided-offset", skip_serializing_if = "Option::is_none")]
+    pub provided_offset: Option<u64>,
 }
 
 impl Problem {
@@ -123,7 +151,7 @@ impl Problem {
     pub fn new(code: Code, detail: impl Into<String>, detail_fr: impl Into<String>) -> Self {
         let facts = code.facts();
         Self {
-            kind: format!("{TYPE_ROOT}{}", facts.code),
+            kind: code.uri(),
             title: facts.title.to_owned(),
             status: facts.status,
             detail: detail.into(),
@@ -135,6 +163,9 @@ impl Problem {
             instance: String::new(),
             evidence_id: None,
             message_id: None,
+            retry_after: None,
+            expected_offset: None,
+            provided_offset: None,
         }
     }
 }

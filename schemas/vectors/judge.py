@@ -89,7 +89,9 @@ def frames():
         same(case["what"], cbor2.dumps(item).hex(), case["hex"])
     for case in cases["also_read"]:
         item, other = (cbor2.loads(bytes.fromhex(case[k])) for k in ("hex", "as"))
-        same(case["why"], {"inline": [], **item} if case["type"] == "dispatch" else item, other)
+        absent = {"dispatch": ["inline"], "recollection": ["inline", "evidence"]}
+        empty = {key: [] for key in absent.get(case["type"], [])}
+        same(case["why"], {**empty, **item}, other)
 
 
 def digests():

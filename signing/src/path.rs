@@ -16,6 +16,7 @@ use crate::algorithm::Scheme;
 use crate::asn1::Malformed;
 use crate::certificate::{Certificate, KeyUsage};
 use crate::oids;
+pub use crate::revocation::crl_next_update;
 use crate::revocation::{self, Crl};
 use crate::trust::{Anchors, parse_all};
 

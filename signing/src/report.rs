@@ -2,7 +2,8 @@
 //!
 //! The JSON form is public: fields may be added, none renamed.
 
-use schemas::time::Timestamp;
+use schemas::evidence::delay;
+use schemas::time::{SECOND, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// The answer of a verification.
@@ -61,7 +62,7 @@ pub struct Element {
     pub kind: Kind,
     /// Whether it holds.
     pub verdict: Verdict,
-    /// A stable word for the reason; `ok` when it holds.
+    /// A stable word for the reason; `ok` when it holds, `delayed` when it holds and came late.
     pub code: String,
     /// A sentence for people.
     pub detail: String,
@@ -71,6 +72,10 @@ pub struct Element {
     /// When: signing time of a seal, proved time of a record or token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<Timestamp>,
+    /// Seconds from the event of an evidence to this proof of its time, when more than 60 (code
+    /// `delayed`): the proof holds, and says how late it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_seconds: Option<i64>,
 }
 
 impl Element {
@@ -90,6 +95,7 @@ impl Element {
             detail: detail.into(),
             signer: None,
             time: None,
+            delay_seconds: None,
         }
     }
 
@@ -100,6 +106,17 @@ impl Element {
 
     pub(crate) fn at(self, time: Timestamp) -> Self {
         Self { time: Some(time), ..self }
+    }
+
+    /// The same proof of time, said to be delayed where it came late after `event`.
+    pub(crate) fn after(self, event: Timestamp) -> Self {
+        let proof = matches!(self.kind, Kind::EvidenceRecord | Kind::Timestamp);
+        let time = self.time.filter(|_| proof && self.verdict == Verdict::Valid);
+        let Some(late) = time.and_then(|proved| delay(event, proved)) else { return self };
+        let seconds = late / SECOND;
+        let detail = format!("{}, {seconds} s after the event of {event}", self.detail);
+        let delay_seconds = Some(seconds);
+        Self { code: "delayed".to_owned(), detail, delay_seconds, ..self }
     }
 
     pub(crate) fn by(self, signer: &str) -> Self {

@@ -40,6 +40,12 @@ struct Entry<'a> {
     reason: u8,
 }
 
+/// nextUpdate of a list; none when it has none or is not one.
+#[must_use]
+pub fn crl_next_update(der: &[u8]) -> Option<Timestamp> {
+    Crl::parse(der).ok()?.next_update
+}
+
 impl<'a> Crl<'a> {
     pub(crate) fn parse(der: &'a [u8]) -> Result<Self, PathError> {
         let signed = Signed::parse(der)?;

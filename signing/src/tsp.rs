@@ -14,7 +14,7 @@ mod request;
 mod token;
 pub mod wire;
 
-pub use client::{AskError, NoToken, TsaClient};
+pub use client::{Answer, AskError, NoToken, TsaClient};
 pub use gen_time::GenTime;
 pub use request::Request;
 pub use token::{Token, Trust};
@@ -43,6 +43,14 @@ pub enum TspError {
     /// The answer is to another request.
     #[error("the answer is not to this request: {0}")]
     NotAsked(&'static str),
+    /// The authority's clock and ours differ too much.
+    #[error("the authority's clock says {theirs}, ours {ours}")]
+    Clock {
+        /// Time of the token.
+        theirs: Timestamp,
+        /// Ours when it was asked for.
+        ours: Timestamp,
+    },
     /// The token stamped something else.
     #[error("the token stamped something else")]
     OtherImprint,
@@ -74,6 +82,7 @@ impl TspError {
             Self::Malformed(_) => "token-malformed",
             Self::Refused { .. } => "token-refused",
             Self::NotAsked(_) => "token-not-asked",
+            Self::Clock { .. } => "token-clock",
             Self::OtherImprint => "imprint-mismatch",
             Self::Algorithm => "algorithm-refused",
             Self::Signature(_) => "token-invalid",

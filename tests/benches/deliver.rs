@@ -17,7 +17,7 @@ use crate::report::Run;
 use crate::{floor, machine};
 
 /// Clients that submit at once.
-const CLIENTS: usize = 64;
+pub(crate) const CLIENTS: usize = 64;
 /// Deliveries on their way at once: what a busy member's software would bear.
 const WINDOW: usize = 2_000;
 /// Longest wait for anything.
@@ -40,8 +40,14 @@ impl Services {
         Ok(Self { backbone: url(variable)?, database: url("PLI_TEST_PG")? })
     }
 
-    fn up(&self) -> Result<Net> {
-        Net::up_with(&["--backbone", &self.backbone, "--store", &self.database])
+    /// A network on them.
+    pub(crate) fn up(&self) -> Result<Net> {
+        Net::up_with(&self.options())
+    }
+
+    /// What `pli localnet up` takes.
+    pub(crate) fn options(&self) -> [&str; 4] {
+        ["--backbone", &self.backbone, "--store", &self.database]
     }
 }
 
@@ -116,7 +122,12 @@ async fn peak(feed: &Arc<Feed>, size: usize, count: usize) -> Result<f64> {
 }
 
 /// At a given rate, whatever comes back when: no client waits for another.
-async fn paced(feed: &Arc<Feed>, size: usize, rate: f64, count: usize) -> Result<Vec<Duration>> {
+pub(crate) async fn paced(
+    feed: &Arc<Feed>,
+    size: usize,
+    rate: f64,
+    count: usize,
+) -> Result<Vec<Duration>> {
     let start = Instant::now();
     let mut tasks = Vec::with_capacity(count);
     for n in 0..count {
@@ -136,8 +147,9 @@ async fn paced(feed: &Arc<Feed>, size: usize, rate: f64, count: usize) -> Result
 }
 
 /// A sender with its event feed.
-struct Feed {
-    sender: Api,
+pub(crate) struct Feed {
+    /// A client of its node.
+    pub(crate) sender: Api,
     content: Vec<u8>,
     /// When the D.1 of a message was seen.
     arrived: Mutex<HashMap<String, Instant>>,
@@ -146,7 +158,7 @@ struct Feed {
 }
 
 impl Feed {
-    async fn start(net: &Net) -> Result<Arc<Self>> {
+    pub(crate) async fn start(net: &Net) -> Result<Arc<Self>> {
         let mut content = b"%PDF-1.4\n".to_vec();
         content.extend((0..1 << 20).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 13) as u8));
         let feed = Arc::new(Self {
@@ -191,7 +203,12 @@ impl Feed {
         self.changed.notify_waiters();
     }
 
-    fn done(&self) -> usize {
+    /// When each D.1 was seen.
+    pub(crate) async fn arrivals(&self) -> Vec<Instant> {
+        self.arrived.lock().await.values().copied().collect()
+    }
+
+    pub(crate) fn done(&self) -> usize {
         self.done.load(Ordering::Acquire)
     }
 
@@ -204,7 +221,7 @@ impl Feed {
         Ok(())
     }
 
-    async fn arrival(&self, id: &str) -> Result<Instant> {
+    pub(crate) async fn arrival(&self, id: &str) -> Result<Instant> {
         let end = Instant::now() + PATIENCE;
         loop {
             let changed = self.changed.notified();
@@ -217,7 +234,7 @@ impl Feed {
     }
 
     /// One call: message and document together, as software of a member would send them.
-    async fn submit(&self, size: usize) -> Result<String> {
+    pub(crate) async fn submit(&self, size: usize) -> Result<String> {
         let message = json!({
             "recipients": [{ "cog": "34172" }], "process": "AEC",
             "documents": [{ "id": "acte" }],
@@ -237,7 +254,7 @@ impl Feed {
 }
 
 /// In milliseconds.
-fn percentile(all: &[Duration], percent: usize) -> f64 {
+pub(crate) fn percentile(all: &[Duration], percent: usize) -> f64 {
     let mut sorted = all.to_vec();
     sorted.sort_unstable();
     let place = (sorted.len().saturating_sub(1)) * percent / 100;

@@ -1,12 +1,14 @@
 //! The benchmarks: each workload beside its floor, measured in the same run on the same machine.
 //!
 //! ```text
-//! ops/bench [--quick] [--json FILE] [WORKLOAD]...
+//! ops/bench [--quick] [--json FILE] [--backlog N] [WORKLOAD]...
 //! ```
 //! - [`deliver`]: deliveries per second over two real nodes, a real broker and a real database;
 //!   latency of one message at a time; its floor is the bare pipeline of [`floor`];
 //! - [`crypto`]: seals, verifications and bundles against raw signatures of the same engine;
 //! - [`anchor`]: a million evidences under one hash tree against hashing as many leaves;
+//! - [`large`]: a gigabyte through both nodes, and small messages beside it, against a copy with a
+//!   flush and the broker alone; [`backlog`]: what waited for a node that was away;
 //! - [`machine`]: what it ran on, and processor time by process;
 //! - [`report`]: the table and the JSON.
 //!
@@ -15,10 +17,12 @@
 #![allow(clippy::print_stdout, reason = "a tool for people: its table goes to stdout")]
 
 mod anchor;
+mod backlog;
 mod crypto;
 mod deliver;
 mod floor;
 mod floor_rows;
+mod large;
 mod machine;
 mod report;
 
@@ -28,7 +32,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::report::{Report, Run};
 
-const WORKLOADS: [&str; 8] = [
+const WORKLOADS: [&str; 10] = [
     "seal",
     "verify",
     "proof",
@@ -37,6 +41,8 @@ const WORKLOADS: [&str; 8] = [
     "deliver-1k",
     "deliver-100k",
     "deliver-1m",
+    "large-1g",
+    "backlog",
 ];
 
 /// What is asked for.
@@ -44,6 +50,8 @@ const WORKLOADS: [&str; 8] = [
 struct Arguments {
     quick: bool,
     json: Option<PathBuf>,
+    /// Deliveries of `backlog`.
+    waiting: Option<usize>,
     workloads: Vec<String>,
 }
 
@@ -62,12 +70,17 @@ fn arguments() -> Result<Arguments> {
             "--bench" => {}
             "--quick" => out.quick = true,
             "--json" => out.json = Some(given.next().context("--json needs a file")?.into()),
+            "--backlog" => {
+                let count = given.next().context("--backlog needs a number")?;
+                out.waiting = Some(count.parse().context("--backlog needs a number")?);
+            }
             name if WORKLOADS.contains(&name) => out.workloads.push(name.to_owned()),
             other => bail!("unknown workload {other:?}; there are {}", WORKLOADS.join(", ")),
         }
     }
     if out.workloads.is_empty() {
-        let quick = |name: &str| !matches!(name, "deliver-100k" | "deliver-1m");
+        let quick =
+            |name: &str| !matches!(name, "deliver-100k" | "deliver-1m" | "large-1g" | "backlog");
         let chosen = WORKLOADS.into_iter().filter(|name| !out.quick || quick(name));
         out.workloads = chosen.map(str::to_owned).collect();
     }
@@ -78,7 +91,9 @@ async fn run(arguments: Arguments) -> Result<()> {
     let mut report = Report::new();
     for name in &arguments.workloads {
         eprintln!("bench: {name}");
-        let runs = workload(name, arguments.quick).await.with_context(|| name.clone())?;
+        let runs = workload(name, arguments.quick, arguments.waiting)
+            .await
+            .with_context(|| name.clone())?;
         for run in runs {
             eprintln!("bench: {}", run.line());
             report.runs.push(run);
@@ -92,7 +107,7 @@ async fn run(arguments: Arguments) -> Result<()> {
     Ok(())
 }
 
-async fn workload(name: &str, quick: bool) -> Result<Vec<Run>> {
+async fn workload(name: &str, quick: bool, waiting: Option<usize>) -> Result<Vec<Run>> {
     let few = |all: usize, some: usize| if quick { some } else { all };
     match name {
         "seal" => crypto::seal(),
@@ -103,6 +118,8 @@ async fn workload(name: &str, quick: bool) -> Result<Vec<Run>> {
         "deliver-1k" => deliver::run(name, 1 << 10, few(10_000, 3_000)).await,
         "deliver-100k" => deliver::run(name, 100 << 10, few(2_000, 300)).await,
         "deliver-1m" => deliver::run(name, 1 << 20, few(300, 50)).await,
+        "large-1g" => large::run(few(1 << 30, 64 << 20) as u64).await,
+        "backlog" => backlog::run(waiting.unwrap_or_else(|| few(100_000, 3_000))).await,
         _ => bail!("no such workload"),
     }
 }

@@ -32,6 +32,7 @@ pub fn pli() -> Result<PathBuf> {
 pub struct Net {
     pli: PathBuf,
     home: TempDir,
+    env: Vec<(String, String)>,
 }
 
 impl Net {
@@ -48,9 +49,25 @@ impl Net {
     /// # Errors
     /// It does not come up.
     pub fn up_with(options: &[&str]) -> Result<Self> {
-        let net = Self { pli: pli()?, home: tempfile::tempdir()? };
+        let net = Self { pli: pli()?, home: tempfile::tempdir()?, env: Vec::new() };
         net.start(options)?;
         Ok(net)
+    }
+
+    /// A network below `place`, its processes with these variables of the environment.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub fn up_at(place: &Path, env: &[(&str, &str)], options: &[&str]) -> Result<Self> {
+        let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let net = Self { pli: pli()?, home: tempfile::tempdir_in(place)?, env };
+        net.start(options)?;
+        Ok(net)
+    }
+
+    /// Gives a variable to the environment of what starts from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.env.push((name.to_owned(), value.to_owned()));
     }
 
     /// Starts what is not running.
@@ -70,7 +87,8 @@ impl Net {
     /// # Errors
     /// It cannot be started.
     pub fn run(&self, args: &[&str]) -> Result<Output> {
-        Ok(Command::new(&self.pli).args(args).env("PLI_LANG", "en").output()?)
+        let env = self.env.iter().map(|(name, value)| (name, value));
+        Ok(Command::new(&self.pli).args(args).env("PLI_LANG", "en").envs(env).output()?)
     }
 
     /// `kill -9` of a node, or of `tsa`.
@@ -82,6 +100,15 @@ impl Net {
         let output = self.run(&["localnet", "kill", name, "--dir", &dir])?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Ok(())
+    }
+
+    /// Runs a verb of an operator on a node.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn operate(&self, node: &str, args: &[&str]) -> Result<Output> {
+        let config = self.dir().join(node).join("node.toml").display().to_string();
+        self.run(&[args, &["--config", &config]].concat())
     }
 
     /// The auditor's opinion of a node.
@@ -129,6 +156,18 @@ impl Net {
         };
         let url = at(format!("/nodes/{node}/url")).context("no such node")?;
         Api::connect(&url, &field("client_id")?, &field("client_secret")?, field("id")?).await
+    }
+
+    /// A member as a client of a further process of its node, from 0.
+    ///
+    /// # Errors
+    /// As [`Net::member`].
+    pub async fn member_at(&self, node: usize, replica: usize, member: usize) -> Result<Api> {
+        let description = self.description()?;
+        let at = |path: String| text_at(&description, &format!("/nodes/{node}/{path}"));
+        let field = |name: &str| at(format!("members/{member}/{name}"));
+        let url = at(format!("replicas/{replica}/url"));
+        Api::connect(&url, &field("client_id"), &field("client_secret"), field("id")).await
     }
 
     /// `etat`: a national administration.

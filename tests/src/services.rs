@@ -21,11 +21,19 @@ impl Service {
     /// # Errors
     /// It is not installed or does not start.
     pub fn start(name: &str) -> Result<Self> {
+        Self::start_with(name, &[])
+    }
+
+    /// Starts it with options of its script.
+    ///
+    /// # Errors
+    /// As [`Service::start`].
+    pub fn start_with(name: &str, options: &[&str]) -> Result<Self> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ops/services").join(name);
         // PostgreSQL runs as another user when root starts it: a directory that it can reach.
         let directory = tempfile::Builder::new().prefix("pli-service-").tempdir_in("/var/tmp")?;
         let mut service = Self { script, directory, url: String::new() };
-        let said = service.run("start")?;
+        let said = service.run("start", options)?;
         service.url = said.lines().last().unwrap_or_default().trim().to_owned();
         Ok(service)
     }
@@ -35,7 +43,23 @@ impl Service {
     /// # Errors
     /// The script fails.
     pub fn kill(&self) -> Result<()> {
-        self.run("kill").map(drop)
+        self.run("kill", &[]).map(drop)
+    }
+
+    /// SIGSTOP of all its processes.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn pause(&self) -> Result<()> {
+        self.run("pause", &[]).map(drop)
+    }
+
+    /// SIGCONT.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn resume(&self) -> Result<()> {
+        self.run("resume", &[]).map(drop)
     }
 
     /// Starts it again, on the same port, with the same data.
@@ -43,12 +67,22 @@ impl Service {
     /// # Errors
     /// It does not start.
     pub fn restart(&self) -> Result<()> {
-        self.run("start").map(drop)
+        self.run("start", &[]).map(drop)
     }
 
-    fn run(&self, verb: &str) -> Result<String> {
+    /// Everything that it has on disk.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// Runs a verb of its script, and gives what it prints.
+    ///
+    /// # Errors
+    /// It fails.
+    pub fn run(&self, verb: &str, arguments: &[&str]) -> Result<String> {
         let mut command = Command::new(&self.script);
-        command.arg(verb).arg("--dir").arg(self.directory.path().join("data"));
+        command.arg(verb).arg("--dir").arg(self.data()).args(arguments);
         let output = command.stdin(Stdio::null()).output()?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());

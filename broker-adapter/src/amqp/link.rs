@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lapin::options::ConfirmSelectOptions;
-use lapin::tcp::OwnedTLSConfig;
-use lapin::uri::AMQPUri;
+use lapin::tcp::AMQPUriTcpExt;
+use lapin::uri::{AMQPScheme, AMQPUri, SASLMechanism};
 use lapin::{Channel, Connection, ConnectionProperties};
 use tokio::sync::Mutex;
 
-use super::{refused, topology, within};
-use crate::{BackboneError, Options};
+use super::{refused, tls, topology, within};
+use crate::{BackboneError, Options, url};
 
 /// Seconds without a sign of life after which a connection is dead (AMQP 0-9-1 §4.2.7).
 const HEARTBEAT: u16 = 10;
@@ -19,7 +19,6 @@ const HEARTBEAT: u16 = 10;
 pub(super) struct Link {
     uri: AMQPUri,
     name: String,
-    tls: OwnedTLSConfig,
     options: Arc<Options>,
     live: Mutex<Live>,
     closed: AtomicBool,
@@ -37,21 +36,22 @@ impl Link {
         let mut uri: AMQPUri =
             url.parse().map_err(|_| BackboneError::Url("not an AMQP URI".to_owned()))?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT);
-        let cert_chain =
-            match &options.ca_file {
-                Some(path) => Some(std::fs::read_to_string(path).map_err(|e| {
-                    BackboneError::Configuration(format!("{}: {e}", path.display()))
-                })?),
-                None => None,
-            };
-        // Without a default rustls cannot choose; a second installation changes nothing.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let secure = matches!(uri.scheme, AMQPScheme::AMQPS);
+        if secure {
+            tls::connector(&options)?; // a file that cannot be used is known at once
+        } else if options.identity.is_some() {
+            let why = "a certificate is of no use without amqps://";
+            return Err(BackboneError::Configuration(why.to_owned()));
+        }
+        if options.identity.is_some() && url::parts(url)?.login.is_none() {
+            // The broker takes the user's name from the certificate.
+            uri.query.auth_mechanism.get_or_insert(SASLMechanism::External);
+        }
         let who =
             options.instance.clone().or_else(|| options.node.as_ref().map(ToString::to_string));
         Ok(Self {
             uri,
             name: format!("pli {} {role}", who.unwrap_or_default()),
-            tls: OwnedTLSConfig { identity: None, cert_chain },
             options,
             live: Mutex::default(),
             closed: AtomicBool::new(false),
@@ -127,24 +127,34 @@ impl Link {
         }
         live.publisher = None;
         live.connection = None;
-        let dial = async {
-            let properties =
-                ConnectionProperties::default().with_connection_name(self.name.clone().into());
-            let runtime = lapin::runtime::default_runtime().map_err(refused)?;
-            Connection::connect_uri_with_config(
-                self.uri.clone(),
-                properties,
-                self.tls.clone(),
-                runtime,
-            )
-            .await
-            .map_err(refused)
-        };
-        let connection = within(limit, dial).await?;
+        let connection = within(limit, self.dial()).await?;
         tracing::debug!(broker = self.broker(), name = self.name, "connected");
         let channel = async { connection.create_channel().await.map_err(refused) };
         let channel = within(limit, channel).await?;
         live.connection = Some(connection);
         Ok(channel)
+    }
+    async fn dial(&self) -> Result<Connection, BackboneError> {
+        let properties =
+            ConnectionProperties::default().with_connection_name(self.name.clone().into());
+        let runtime = lapin::runtime::default_runtime().map_err(refused)?;
+        let secure = match self.uri.scheme {
+            AMQPScheme::AMQP => None,
+            AMQPScheme::AMQPS => Some(tls::connector(&self.options)?),
+        };
+        let dial = Connection::connector(
+            self.uri.clone(),
+            runtime,
+            async move |mut uri, runtime| {
+                uri.scheme = AMQPScheme::AMQP;
+                let stream = uri.connect_async(&runtime).await?;
+                Ok(match &secure {
+                    Some(connector) => stream.into_rustls(connector, &uri.authority.host).await?,
+                    None => stream,
+                })
+            },
+            properties,
+        );
+        dial.await.map_err(refused)
     }
 }

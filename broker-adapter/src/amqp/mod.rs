@@ -1,8 +1,10 @@
 //! AMQP 0-9-1, made for RabbitMQ 3.10 and later.
 //!
-//! - `link.rs`: a connection that is rebuilt when it is lost. There are two, one to publish and one
-//!   to consume: a broker short of memory blocks publishing connections, and acknowledgements must
-//!   not wait behind that.
+//! - `link.rs`: a connection that is rebuilt when it is lost. There are four: one to publish and one
+//!   to consume, since a broker short of memory blocks publishing connections and acknowledgements
+//!   must not wait behind that; and the same two again for content, since a gigabyte in one stream
+//!   of TCP would keep every small frame behind it waiting.
+//! - `tls.rs`: whom it believes, and the certificate that it shows.
 //! - `topology.rs`: exchanges, queues, bindings.
 //! - `wire.rs`: a frame as a message (CloudEvents AMQP binding, binary mode).
 //! - `subscription.rs`: consuming.
@@ -14,6 +16,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -28,6 +31,7 @@ use crate::{Backbone, BackboneError, Destination, Frame, Lane, Options, Outcome,
 
 mod link;
 mod subscription;
+mod tls;
 mod topology;
 mod wire;
 
@@ -39,6 +43,11 @@ pub(crate) struct Amqp {
     options: Arc<Options>,
     outward: Arc<Link>,
     inward: Arc<Link>,
+    /// The same for content.
+    bulk_out: Arc<Link>,
+    bulk_in: Arc<Link>,
+    /// The broker lets us declare no queue: the one for the probe is there.
+    probe_is_made: AtomicBool,
 }
 
 impl Amqp {
@@ -50,8 +59,24 @@ impl Amqp {
         let options = Arc::new(options);
         let outward = Arc::new(Link::new(url, "out", Arc::clone(&options))?);
         let inward = Arc::new(Link::new(url, "in", Arc::clone(&options))?);
+        let bulk_out = Arc::new(Link::new(url, "content out", Arc::clone(&options))?);
+        let bulk_in = Arc::new(Link::new(url, "content in", Arc::clone(&options))?);
         outward.publisher().await?;
-        Ok(Self { options, outward, inward })
+        let probe_is_made = AtomicBool::new(false);
+        Ok(Self { options, outward, inward, bulk_out, bulk_in, probe_is_made })
+    }
+
+    /// The connection for a batch: content alone goes its own way.
+    fn way(&self, frames: &[(Destination, Frame)]) -> &Link {
+        let content = !frames.is_empty() && frames.iter().all(|(to, _)| to.lane == Lane::Content);
+        if content { &self.bulk_out } else { &self.outward }
+    }
+
+    async fn count(&self, lane: &Destination) -> Result<u64, BackboneError> {
+        let channel = self.bulk_out.channel().await?;
+        let found = topology::look(&channel, lane).await;
+        let _ = channel.close(200, "done".into()).await;
+        found
     }
 
     /// Sends one frame; its confirmation comes later.
@@ -76,8 +101,11 @@ impl Amqp {
         }
     }
 
-    async fn confirmed(&self, confirm: PublisherConfirm) -> Outcome {
-        match tokio::time::timeout(self.options.confirm_timeout, confirm).await {
+    /// Waits no longer than until `limit` after the frame was handed over: of many that a silent
+    /// broker does not confirm, none is waited for after the others.
+    async fn confirmed(&self, (sent, confirm): (Instant, PublisherConfirm)) -> Outcome {
+        let limit = tokio::time::Instant::from_std(sent + self.options.confirm_timeout);
+        match tokio::time::timeout_at(limit, confirm).await {
             Ok(Ok(Confirmation::Ack(None))) => Outcome::Confirmed,
             // `mandatory`: returned first, acknowledged after.
             Ok(Ok(Confirmation::Ack(Some(_)))) => Outcome::Unroutable,
@@ -99,7 +127,7 @@ impl Amqp {
         outcomes: &mut [Outcome],
     ) -> bool {
         let mut broken = false;
-        let mut under_way: VecDeque<(&mut Outcome, PublisherConfirm)> = VecDeque::new();
+        let mut under_way: VecDeque<(&mut Outcome, (Instant, PublisherConfirm))> = VecDeque::new();
         for ((to, frame), outcome) in frames.iter().zip(outcomes) {
             if let Some(refusal) = frame.refusal() {
                 *outcome = refusal;
@@ -109,7 +137,7 @@ impl Amqp {
                 continue;
             }
             match self.send(channel, to, frame).await {
-                Ok(confirm) => under_way.push_back((outcome, confirm)),
+                Ok(confirm) => under_way.push_back((outcome, (Instant::now(), confirm))),
                 Err(why) => {
                     *outcome = Outcome::Unknown(why);
                     broken = true;
@@ -129,33 +157,60 @@ impl Amqp {
         broken
     }
 
-    /// Through a queue of its own, there and back.
+    /// Through a queue of its own, there and back; where nodes may declare nothing, through the one
+    /// that the broker's operator made for the node.
     async fn echo(&self) -> Result<(), BackboneError> {
-        let channel = self.outward.channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(refused)?;
-        let queue = short(&format!("pli.probe.{}", uuid::Uuid::new_v4()))?;
-        topology::declare_probe(&channel, queue.clone()).await?;
-        let id = short("probe")?;
-        let confirm = channel
-            .basic_publish(
-                ShortString::default(),
-                queue.clone(),
-                BasicPublishOptions::default(),
-                b"probe",
-                BasicProperties::default().with_message_id(id.clone()),
-            )
-            .await
-            .map_err(refused)?;
-        confirm.await.map_err(refused)?;
-        let got = channel
-            .basic_get(queue.clone(), BasicGetOptions { no_ack: true })
-            .await
-            .map_err(refused)?;
-        let _ = channel.queue_delete(queue, lapin::options::QueueDeleteOptions::default()).await;
-        match got {
-            Some(message) if message.properties.message_id().as_ref() == Some(&id) => Ok(()),
-            _ => Err(BackboneError::Unreachable("the probe did not come back".to_owned())),
+        if self.probe_is_made.load(Ordering::Relaxed) {
+            return self.echo_by_operator().await;
         }
+        let channel = self.outward.channel().await?;
+        let queue = short(&format!("pli.probe.{}", uuid::Uuid::new_v4()))?;
+        match topology::declare_probe(&channel, queue.clone()).await {
+            Ok(()) => {}
+            Err(error) if is_soft(&error, &AMQPSoftError::ACCESSREFUSED) => {
+                self.echo_by_operator().await?;
+                self.probe_is_made.store(true, Ordering::Relaxed);
+                return Ok(());
+            }
+            Err(error) => return Err(refused(error)),
+        }
+        let back = round(&channel, ShortString::default(), queue.clone(), queue.clone()).await;
+        let _ = channel.queue_delete(queue, lapin::options::QueueDeleteOptions::default()).await;
+        back
+    }
+
+    async fn echo_by_operator(&self) -> Result<(), BackboneError> {
+        let node = self.options.node.as_ref().ok_or_else(|| {
+            BackboneError::Refused("a probe without a node has no queue here".to_owned())
+        })?;
+        let (key, queue) = topology::probe_of(node);
+        let channel = self.outward.channel().await?;
+        let back = round(&channel, topology::EXCHANGE.into(), short(&key)?, short(&queue)?).await;
+        let _ = channel.close(200, "done".into()).await;
+        back
+    }
+}
+
+/// Publishes a probe, and takes one. Processes of one node may share the queue: each puts one in
+/// before it takes one out, whosever it is.
+async fn round(
+    channel: &Channel,
+    exchange: ShortString,
+    key: ShortString,
+    queue: ShortString,
+) -> Result<(), BackboneError> {
+    channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(refused)?;
+    let properties = BasicProperties::default().with_delivery_mode(wire::PERSISTENT);
+    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let confirm = channel
+        .basic_publish(exchange, key, options, b"probe", properties)
+        .await
+        .map_err(refused)?;
+    confirm.await.map_err(refused)?;
+    let got = channel.basic_get(queue, BasicGetOptions { no_ack: true }).await.map_err(refused)?;
+    match got {
+        Some(message) if message.data == b"probe" => Ok(()),
+        _ => Err(BackboneError::Unreachable("the probe did not come back".to_owned())),
     }
 }
 
@@ -169,10 +224,11 @@ impl Backbone for Amqp {
     async fn publish(&self, frames: Vec<(Destination, Frame)>) -> Vec<Outcome> {
         let unsent = || Outcome::Unknown("not sent: the channel broke before".to_owned());
         let mut outcomes = vec![unsent(); frames.len()];
-        match self.outward.publisher().await {
+        let link = self.way(&frames);
+        match link.publisher().await {
             Ok(channel) => {
                 if self.pipeline(&channel, &frames, &mut outcomes).await {
-                    self.outward.forget(&channel).await;
+                    link.forget(&channel).await;
                 }
             }
             Err(error) => {
@@ -191,9 +247,14 @@ impl Backbone for Amqp {
         lane: Lane,
     ) -> Result<Box<dyn Subscription>, BackboneError> {
         let source = Destination { node: node.clone(), lane };
-        let link = Arc::clone(&self.inward);
+        let link = if lane == Lane::Content { &self.bulk_in } else { &self.inward };
+        let link = Arc::clone(link);
         let reader = subscription::Reader::start(link, source, Arc::clone(&self.options)).await?;
         Ok(Box::new(reader))
+    }
+
+    async fn waiting(&self, lane: &Destination) -> Result<u64, BackboneError> {
+        within(self.options.confirm_timeout, self.count(lane)).await
     }
 
     async fn probe(&self) -> Result<Duration, BackboneError> {
@@ -207,8 +268,9 @@ impl Backbone for Amqp {
     }
 
     async fn close(&self) {
-        self.outward.close().await;
-        self.inward.close().await;
+        for link in [&self.outward, &self.bulk_out, &self.inward, &self.bulk_in] {
+            link.close().await;
+        }
     }
 }
 

@@ -55,7 +55,7 @@ impl Reader {
         self.lot += 1;
         let channel = self.link.channel().await?;
         let prefetch = match self.source.lane {
-            Lane::Content => self.options.prefetch.div_ceil(8),
+            Lane::Content => self.options.prefetch.div_ceil(32),
             Lane::Message | Lane::Evidence => self.options.prefetch,
         };
         let queue = short(&topology::queue(&self.source))?;

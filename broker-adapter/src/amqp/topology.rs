@@ -10,6 +10,11 @@
 //! pli.undeliverable (fanout) --> queue pli.undeliverable, for an operator to look at
 //! ```
 //!
+//! A node declares all this itself where the broker lets it, and otherwise finds it made by the
+//! broker's operator (`ops/services/rabbitmq grant`). There the exchange `pli` is a topic exchange,
+//! which routes these keys alike and lets the broker say who may write to whom, and a queue
+//! `pli.<node>.probe` serves the probe (ops/adr/0030-brokers-know-nodes.md).
+//!
 //! Dead letters are moved at least once (`x-dead-letter-strategy`), so that none is lost between
 //! two queues.
 
@@ -41,7 +46,7 @@ pub(super) fn queue(of: &Destination) -> String {
 }
 
 pub(super) async fn declare_exchange(channel: &Channel) -> Result<(), BackboneError> {
-    exchange(channel, EXCHANGE, ExchangeKind::Direct, FieldTable::default()).await
+    declare_durable_exchange(channel).await.map_err(refused)
 }
 
 /// Declares everything that a node needs.
@@ -51,7 +56,13 @@ pub(super) async fn provision(
     options: &Options,
 ) -> Result<(), BackboneError> {
     let channel = link.channel().await?;
-    declare_exchange(&channel).await?;
+    match declare_durable_exchange(&channel).await {
+        Ok(()) => {}
+        Err(error) if is_soft(&error, &AMQPSoftError::ACCESSREFUSED) => {
+            return provisioned_by_operator(link, node, error).await;
+        }
+        Err(error) => return Err(refused(error)),
+    }
     declare_returns(link, &channel, options).await?;
     for lane in Lane::ALL {
         let destination = Destination { node: node.clone(), lane };
@@ -70,14 +81,49 @@ pub(super) async fn provision(
     Ok(())
 }
 
-/// A queue that goes with its connection.
-pub(super) async fn declare_probe(
-    channel: &Channel,
-    name: ShortString,
+/// How many frames wait in a lane's queue. The channel is of no use after an error.
+pub(super) async fn look(channel: &Channel, lane: &Destination) -> Result<u64, BackboneError> {
+    let options = QueueDeclareOptions { passive: true, ..Default::default() };
+    let name = short(&queue(lane))?;
+    match channel.queue_declare(name, options, FieldTable::default()).await {
+        Ok(found) => Ok(u64::from(found.message_count())),
+        Err(error) if is_soft(&error, &AMQPSoftError::NOTFOUND) => {
+            Err(BackboneError::UnknownLane(lane.clone()))
+        }
+        Err(error) => Err(refused(error)),
+    }
+}
+
+/// On a broker where nodes may declare nothing, its operator has made the lanes. What is passively
+/// declared needs no permission: it only says whether it is there.
+async fn provisioned_by_operator(
+    link: &Link,
+    node: &NodeId,
+    refusal: lapin::Error,
 ) -> Result<(), BackboneError> {
-    let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
-    channel.queue_declare(name, options, FieldTable::default()).await.map_err(refused)?;
+    for lane in Lane::ALL {
+        let channel = link.channel().await?;
+        let name = short(&queue(&Destination { node: node.clone(), lane }))?;
+        let there = QueueDeclareOptions { passive: true, ..Default::default() };
+        if let Err(error) = channel.queue_declare(name, there, FieldTable::default()).await {
+            return Err(match is_soft(&error, &AMQPSoftError::NOTFOUND) {
+                true => refused(refusal),
+                false => refused(error),
+            });
+        }
+    }
     Ok(())
+}
+
+/// A queue that goes with its connection.
+pub(super) async fn declare_probe(channel: &Channel, name: ShortString) -> lapin::Result<()> {
+    let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
+    channel.queue_declare(name, options, FieldTable::default()).await.map(|_| ())
+}
+
+/// Where the probe of a node goes that may declare nothing: its routing key and its queue.
+pub(super) fn probe_of(node: &NodeId) -> (String, String) {
+    (format!("{node}.probe"), format!("pli.{node}.probe"))
 }
 
 async fn declare_returns(
@@ -140,6 +186,12 @@ fn replicate(arguments: &mut FieldTable, options: &Options) {
         arguments
             .insert("x-quorum-initial-group-size".into(), AMQPValue::LongInt(i32::from(copies)));
     }
+}
+
+async fn declare_durable_exchange(channel: &Channel) -> Result<(), lapin::Error> {
+    let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
+    let kind = ExchangeKind::Direct;
+    channel.exchange_declare(EXCHANGE.into(), kind, options, FieldTable::default()).await
 }
 
 async fn declare_durable(

@@ -19,7 +19,7 @@ const OLD_PREFIX: &str = "cloudEvents:";
 const CONTENT_TYPE: &str = "datacontenttype";
 const TRACE: [&str; 2] = ["traceparent", "tracestate"];
 /// `delivery_mode` of a message that survives a restart.
-const PERSISTENT: u8 = 2;
+pub(super) const PERSISTENT: u8 = 2;
 
 /// The properties of a frame that `from` publishes.
 pub(super) fn properties(

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::tools::{
-    PATIENCE, QUIET, ensure, frame, fresh_node, ids, numbered, publish_all, ready, said, silence,
-    take, to,
+    PATIENCE, QUIET, ensure, frame, fresh_node, ids, numbered, options_of, publish_all, ready,
+    said, silence, take, to,
 };
 use super::{Ground, Verdict};
 use crate::{BackboneError, Frame, Lane, MAX_BATCH_BYTES, MAX_FRAME, Outcome};
@@ -49,7 +49,7 @@ pub(super) async fn provisioning_twice_changes_nothing(ground: &Ground) -> Verdi
     let (backbone, node) = ready(ground).await?;
     publish_all(&backbone, numbered(&to(&node, Lane::Evidence), 0..5, 1)).await?;
     backbone.provision(&node).await.map_err(said)?;
-    let mut options = ground.options.clone();
+    let mut options = options_of(ground, &node)?;
     options.retention = Some(Duration::from_secs(3600));
     let other = crate::open(&ground.url, options).await.map_err(said)?;
     other.provision(&node).await.map_err(said)?;
@@ -113,7 +113,7 @@ pub(super) async fn a_lone_frame_does_not_wait(ground: &Ground) -> Verdict {
 /// Reported, not silent; the rest of the batch goes its way; and when the node comes, it works.
 pub(super) async fn unroutable_is_said_and_heals(ground: &Ground) -> Verdict {
     let (backbone, node) = ready(ground).await?;
-    let nobody = fresh_node()?;
+    let nobody = fresh_node(ground)?;
     let batch = vec![
         (to(&node, Lane::Message), frame("a", "k")),
         (to(&nobody, Lane::Message), frame("b", "k")),
@@ -122,7 +122,8 @@ pub(super) async fn unroutable_is_said_and_heals(ground: &Ground) -> Verdict {
     let outcomes = backbone.publish(batch).await;
     let wanted = [Outcome::Confirmed, Outcome::Unroutable, Outcome::Confirmed];
     ensure!(outcomes == wanted, "{outcomes:?}");
-    let other = crate::open(&ground.url, ground.options.clone()).await.map_err(said)?;
+    let options = options_of(ground, &nobody)?;
+    let other = crate::open(&ground.url, options).await.map_err(said)?;
     other.provision(&nobody).await.map_err(said)?;
     publish_all(&backbone, vec![(to(&nobody, Lane::Message), frame("b", "k"))]).await?;
     let mut reader = other.subscribe(&nobody, Lane::Message).await.map_err(said)?;
@@ -163,9 +164,11 @@ pub(super) async fn too_large_and_invalid_are_refused(ground: &Ground) -> Verdic
 
 pub(super) async fn an_unknown_lane_cannot_be_read(ground: &Ground) -> Verdict {
     let (backbone, _) = ready(ground).await?;
-    let nobody = fresh_node()?;
+    let nobody = fresh_node(ground)?;
     match backbone.subscribe(&nobody, Lane::Message).await {
         Err(BackboneError::UnknownLane(lane)) if lane.node == nobody => Ok(()),
+        // A broker that knows its nodes does not tell a stranger what is there.
+        Err(BackboneError::Refused(_)) if ground.accounts.is_some() => Ok(()),
         other => Err(format!("{other:?}")),
     }
 }
@@ -231,6 +234,36 @@ pub(super) async fn large_frames_in_bounded_batches(ground: &Ground) -> Verdict 
     silence(&mut reader).await
 }
 
+/// Not to the frame: a broker may count what is on its way to a reader, or not.
+pub(super) async fn what_waits_is_counted(ground: &Ground) -> Verdict {
+    let (backbone, node) = ready(ground).await?;
+    let lane = to(&node, Lane::Content);
+    let count = || async { backbone.waiting(&lane).await.map_err(said) };
+    ensure!(count().await? == 0, "a fresh lane is not empty");
+    publish_all(&backbone, numbered(&lane, 0..40, 3)).await?;
+    let start = Instant::now();
+    loop {
+        let waiting = count().await?;
+        ensure!(waiting <= 40 && start.elapsed() < PATIENCE, "{waiting} of 40 wait");
+        if waiting == 40 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let mut reader = backbone.subscribe(&node, Lane::Content).await.map_err(said)?;
+    let got = take(&mut reader, 40, true).await?;
+    ensure!(got.len() == 40, "{} of 40 came", got.len());
+    let start = Instant::now();
+    while count().await? > 0 {
+        ensure!(start.elapsed() < PATIENCE, "what was acknowledged still waits");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let nowhere = to(&fresh_node(ground)?, Lane::Content);
+    let unknown = backbone.waiting(&nowhere).await;
+    ensure!(matches!(unknown, Err(BackboneError::UnknownLane(_))), "{unknown:?}");
+    Ok(())
+}
+
 pub(super) async fn the_probe_goes_round(ground: &Ground) -> Verdict {
     let (backbone, _) = ready(ground).await?;
     for _ in 0..3 {
@@ -275,4 +308,25 @@ pub(super) async fn set_aside_is_gone_or_returned(ground: &Ground) -> Verdict {
         silence(&mut desk).await?;
     }
     Ok(())
+}
+
+/// Whoever does not know whether a frame is there publishes it again, under the same id. It comes
+/// once or more, each time the same, so that a receiver can tell.
+pub(super) async fn a_repeated_frame_keeps_its_id(ground: &Ground) -> Verdict {
+    let (backbone, node) = ready(ground).await?;
+    let again = || (to(&node, Lane::Message), frame("again", "k"));
+    publish_all(&backbone, vec![again(), again()]).await?;
+    publish_all(&backbone, vec![again(), (to(&node, Lane::Message), frame("end", "k"))]).await?;
+    let mut reader = backbone.subscribe(&node, Lane::Message).await.map_err(said)?;
+    let mut copies = 0;
+    loop {
+        let got = take(&mut reader, 1, true).await?;
+        match got.first() {
+            Some(received) if received.frame.id == "end" => break,
+            Some(received) if received.frame == again().1 => copies += 1,
+            other => return Err(format!("{other:?}")),
+        }
+    }
+    ensure!((1..=3).contains(&copies), "{copies} copies of three");
+    silence(&mut reader).await
 }

@@ -1,6 +1,7 @@
 //! What must be true when subscribers and brokers die.
 
 use std::collections::HashSet;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,10 +9,11 @@ use schemas::ids::NodeId;
 use tokio::time::timeout;
 
 use super::tools::{
-    PATIENCE, ensure, frame, ids, numbered, publish_all, ready, said, silence, take, to,
+    PATIENCE, QUIET, ensure, frame, fresh_node, ids, numbered, options_of, publish_all, ready,
+    said, silence, take, to,
 };
 use super::{Broker, Ground, Verdict};
-use crate::{Backbone, Lane, Outcome};
+use crate::{Backbone, Lane, Options, Outcome, Subscription};
 
 /// The broker stays dead for at least so long.
 const OUTAGE: Duration = Duration::from_millis(500);
@@ -108,32 +110,112 @@ pub(super) async fn a_cancelled_wait_loses_nothing(ground: &Ground) -> Verdict {
     publisher.await.map_err(|e| e.to_string())?
 }
 
-/// The broker is killed and started under load, twice: everything confirmed arrives, on the
+/// A second replica of a node comes while frames flow, takes some, and dies before it has
+/// acknowledged them; then it comes back. What a store that knows repeats has seen in the end is
+/// everything, once.
+pub(super) async fn a_replica_comes_and_goes(ground: &Ground) -> Verdict {
+    const COUNT: usize = 300;
+    let (backbone, node) = ready(ground).await?;
+    let replica = async |name: &str| {
+        let mut options = options_of(ground, &node)?;
+        options.instance = Some(name.to_owned());
+        let backbone = crate::open(&ground.url, options).await.map_err(said)?;
+        let reader = backbone.subscribe(&node, Lane::Message).await.map_err(said)?;
+        Ok::<_, String>((backbone, reader))
+    };
+    let (news, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
+    let (_first, reader) = replica("one").await?;
+    let steady = tokio::spawn(read_on(reader, news.clone()));
+    publish_all(&backbone, numbered(&to(&node, Lane::Message), 0..COUNT / 3, 30)).await?;
+    let (second, mut reader) = replica("two").await?;
+    publish_all(&backbone, numbered(&to(&node, Lane::Message), COUNT / 3..2 * COUNT / 3, 30))
+        .await?;
+    let taken = timeout(2 * QUIET, reader.next(10)).await; // and never acknowledged
+    drop(reader);
+    second.close().await;
+    ensure!(!matches!(taken, Ok(Err(_))), "{taken:?}");
+    let (_second, reader) = replica("two").await?;
+    let back = tokio::spawn(read_on(reader, news));
+    publish_all(&backbone, numbered(&to(&node, Lane::Message), 2 * COUNT / 3..COUNT, 30)).await?;
+    let mut store = HashSet::new();
+    while store.len() < COUNT {
+        match timeout(PATIENCE, arrivals.recv()).await {
+            Ok(Some(id)) => store.insert(id),
+            other => return Err(format!("{} of {COUNT} frames, then {other:?}", store.len())),
+        };
+    }
+    steady.abort();
+    back.abort();
+    Ok(())
+}
+
+/// Reads and acknowledges for ever; says what came.
+async fn read_on(
+    mut reader: Box<dyn Subscription>,
+    news: tokio::sync::mpsc::UnboundedSender<String>,
+) -> String {
+    loop {
+        let batch = match reader.next(200).await {
+            Ok(batch) => batch,
+            Err(error) => return format!("the subscription ended: {error}"),
+        };
+        for received in &batch {
+            let _ = news.send(received.frame.id.clone());
+        }
+        if let Err(error) = reader.ack(batch.iter().map(|r| r.receipt).collect()).await {
+            return format!("cannot acknowledge: {error}");
+        }
+    }
+}
+
+/// The broker stops answering, and closes nothing. Who publishes learns in time that the outcome is
+/// unknown; when it goes on, so does everything else.
+pub(super) async fn the_broker_falls_silent(ground: &Ground) -> Verdict {
+    let Some(broker) = &ground.broker else { return Err("there is none to pause".to_owned()) };
+    let limit = Duration::from_secs(3);
+    let node = fresh_node(ground)?;
+    let options = Options { confirm_timeout: limit, ..options_of(ground, &node)? };
+    let backbone = crate::open(&ground.url, options).await.map_err(said)?;
+    backbone.provision(&node).await.map_err(said)?;
+    let mut reader = backbone.subscribe(&node, Lane::Message).await.map_err(said)?;
+    publish_all(&backbone, numbered(&to(&node, Lane::Message), 0..1, 1)).await?;
+    take(&mut reader, 1, true).await?;
+
+    broker.pause().map_err(|e| e.to_string())?;
+    let start = Instant::now();
+    let outcomes = backbone.publish(numbered(&to(&node, Lane::Message), 1..4, 1)).await;
+    let took = start.elapsed();
+    broker.resume().map_err(|e| e.to_string())?;
+    let unknown = outcomes.iter().all(|o| matches!(o, Outcome::Unknown(_)));
+    ensure!(unknown && outcomes.len() == 3, "{outcomes:?}");
+    ensure!(took < 3 * limit, "known to be unknown after {took:?}");
+
+    let start = Instant::now();
+    while publish_all(&backbone, numbered(&to(&node, Lane::Message), 1..4, 1)).await.is_err() {
+        ensure!(start.elapsed() < PATIENCE, "still not confirmed");
+    }
+    let mut seen = HashSet::new();
+    while seen.len() < 3 {
+        seen.extend(take(&mut reader, 1, true).await?.into_iter().map(|r| r.frame.id));
+    }
+    Ok(())
+}
+
+/// The broker is killed under load, and comes back; then it is stopped in order, which closes
+/// connections with a reason, and comes back: everything confirmed arrives, on the
 /// subscription that was there before.
 pub(super) async fn the_broker_dies(ground: &Ground) -> Verdict {
     let Some(broker) = &ground.broker else { return Err("there is none to kill".to_owned()) };
     let (backbone, node) = ready(ground).await?;
-    let mut reader = backbone.subscribe(&node, Lane::Message).await.map_err(said)?;
+    let reader = backbone.subscribe(&node, Lane::Message).await.map_err(said)?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let publisher = tokio::spawn(keep_publishing(Arc::clone(&backbone), node.clone(), stopped));
     let (news, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
-    let consumer = tokio::spawn(async move {
-        loop {
-            let batch = match reader.next(200).await {
-                Ok(batch) => batch,
-                Err(error) => return format!("the subscription ended: {error}"),
-            };
-            for received in &batch {
-                let _ = news.send(received.frame.id.clone());
-            }
-            if let Err(error) = reader.ack(batch.iter().map(|r| r.receipt).collect()).await {
-                return format!("cannot acknowledge: {error}");
-            }
-        }
-    });
-    for _ in 0..2 {
+    let consumer = tokio::spawn(read_on(reader, news));
+    let ends: [fn(&dyn Broker) -> io::Result<()>; 2] = [|b| b.kill(), |b| b.stop()];
+    for end in ends {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        kill_and_start(broker.as_ref())?;
+        away_and_back(broker.as_ref(), end)?;
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     stop.send_replace(true);
@@ -185,9 +267,9 @@ async fn keep_publishing(
     Ok((next, slowest))
 }
 
-fn kill_and_start(broker: &dyn Broker) -> Verdict {
+fn away_and_back(broker: &dyn Broker, end: fn(&dyn Broker) -> io::Result<()>) -> Verdict {
     tokio::task::block_in_place(|| {
-        broker.kill().map_err(|e| format!("kill: {e}"))?;
+        end(broker).map_err(|e| format!("end: {e}"))?;
         std::thread::sleep(OUTAGE);
         broker.start().map_err(|e| format!("start: {e}"))
     })

@@ -8,7 +8,9 @@ use schemas::ids::NodeId;
 use tokio::time::timeout;
 
 use super::Ground;
-use crate::{Backbone, BackboneError, Destination, Frame, Lane, Outcome, Received, Subscription};
+use crate::{
+    Backbone, BackboneError, Destination, Frame, Lane, Options, Outcome, Received, Subscription,
+};
 
 /// Longest wait for a frame that must come. A Kafka group may wait for a session of 6 s to end.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,18 +32,33 @@ pub(super) fn said(error: BackboneError) -> String {
 }
 
 /// A node that nobody has used.
-pub(super) fn fresh_node() -> Result<NodeId, String> {
+pub(super) fn fresh_node(ground: &Ground) -> Result<NodeId, String> {
+    if let Some(accounts) = &ground.accounts {
+        return accounts.newcomer().map_err(|e| e.to_string());
+    }
     let text = uuid::Uuid::new_v4().simple().to_string();
     format!("t-{text}").parse().map_err(|e| format!("{e}"))
 }
 
-/// An open backbone, and a node with its lanes on it.
-pub(super) async fn ready(ground: &Ground) -> Result<(Arc<dyn Backbone>, NodeId), String> {
-    let node = fresh_node()?;
+/// The options of a node, with its credentials where it needs some.
+pub(super) fn options_of(ground: &Ground, node: &NodeId) -> Result<Options, String> {
     let mut options = ground.options.clone();
     options.node = Some(node.clone());
+    if let Some(accounts) = &ground.accounts {
+        accounts.admit(node, &mut options).map_err(|e| e.to_string())?;
+    }
+    Ok(options)
+}
+
+/// An open backbone, and a node with its lanes on it.
+pub(super) async fn ready(ground: &Ground) -> Result<(Arc<dyn Backbone>, NodeId), String> {
+    let node = fresh_node(ground)?;
+    let options = options_of(ground, &node)?;
     let backbone = crate::open(&ground.url, options).await.map_err(said)?;
-    backbone.provision(&node).await.map_err(said)?;
+    // Once more, as a node does: a Kafka that was frozen owes the request it froze on 30 s of silence.
+    if let Err(BackboneError::Unreachable(_)) = backbone.provision(&node).await {
+        backbone.provision(&node).await.map_err(said)?;
+    }
     Ok((backbone, node))
 }
 

@@ -5,17 +5,30 @@
 //! has one writer anyway and its busy handler sleeps; other processes meet us there.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use schemas::ids::NodeId;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::Mutex;
 
 use crate::{BackboneError, Destination, Frame, Lane, MAX_BATCH_BYTES, Receipt, Received};
+
+/// Begins a transaction that writes. On a full disk SQLite rolls back by itself, and the driver goes
+/// on counting a transaction that is gone: then another connection.
+async fn begin<'c>(
+    connection: &'c mut SqliteConnection,
+    path: &Path,
+    mode: SqliteSynchronous,
+) -> Result<Transaction<'c, Sqlite>, BackboneError> {
+    if connection.is_in_transaction() {
+        *connection = connect(path, mode).await?;
+    }
+    Ok(connection.begin_with("BEGIN IMMEDIATE").await?)
+}
 
 /// A connection that closing takes away.
 pub(super) type Reader = Arc<Mutex<Option<SqliteConnection>>>;
@@ -29,6 +42,7 @@ const CHUNKS: [usize; 3] = [64, 8, 1];
 /// The file, opened.
 #[derive(Debug)]
 pub(super) struct File {
+    path: PathBuf,
     writers: Mutex<Option<Writers>>,
     reader: Reader,
     lanes: RwLock<HashMap<Destination, i64>>,
@@ -56,12 +70,13 @@ impl File {
                 .map_err(|e| BackboneError::File(format!("{}: {e}", directory.display())))?;
         }
         let mut durable = connect(path, SqliteSynchronous::Full).await?;
-        let mut schema = durable.begin_with("BEGIN IMMEDIATE").await?;
+        let mut schema = begin(&mut durable, path, SqliteSynchronous::Full).await?;
         sqlx::raw_sql(include_str!("schema.sql")).execute(&mut *schema).await?;
         schema.commit().await?;
         let lazy = connect(path, SqliteSynchronous::Normal).await?;
         let reader = connect(path, SqliteSynchronous::Normal).await?;
         Ok(Self {
+            path: path.to_owned(),
             writers: Mutex::new(Some(Writers { durable, lazy })),
             reader: Arc::new(Mutex::new(Some(reader))),
             lanes: RwLock::default(),
@@ -75,7 +90,7 @@ impl File {
     pub(super) async fn provision(&self, node: &NodeId) -> Result<(), BackboneError> {
         let mut writers = self.writers.lock().await;
         let durable = &mut writers.as_mut().ok_or(BackboneError::Closed)?.durable;
-        let mut tx = durable.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = begin(durable, &self.path, SqliteSynchronous::Full).await?;
         for lane in Lane::ALL {
             sqlx::query("INSERT OR IGNORE INTO lane (node, lane) VALUES (?1, ?2)")
                 .bind(node.as_str())
@@ -108,7 +123,7 @@ impl File {
     pub(super) async fn insert(&self, frames: &[(i64, Frame)]) -> Result<(), BackboneError> {
         let mut writers = self.writers.lock().await;
         let durable = &mut writers.as_mut().ok_or(BackboneError::Closed)?.durable;
-        let mut tx = durable.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = begin(durable, &self.path, SqliteSynchronous::Full).await?;
         let count = number(frames.len())?;
         let last: i64 = sqlx::query_scalar("UPDATE counter SET last = last + ?1 RETURNING last")
             .bind(count)
@@ -180,6 +195,19 @@ impl File {
         claimed.into_iter().zip(rows).map(|(head, row)| received(head, &row, token)).collect()
     }
 
+    /// Frames of a lane that nobody has acknowledged.
+    pub(super) async fn waiting(&self, lane: i64) -> Result<u64, BackboneError> {
+        let mut reader = self.reader.lock().await;
+        let count: i64 = sqlx::query_scalar(
+            "SELECT (SELECT count(*) FROM frame WHERE lane = ?1 AND holder IS NULL)
+                  + (SELECT count(*) FROM frame WHERE lane = ?1 AND holder IS NOT NULL)",
+        )
+        .bind(lane)
+        .fetch_one(reader.as_mut().ok_or(BackboneError::Closed)?)
+        .await?;
+        Ok(count.unsigned_abs())
+    }
+
     /// Removes frames, whoever has them by now: they are done with.
     pub(super) async fn remove(
         &self,
@@ -203,7 +231,7 @@ impl File {
     ) -> Result<Pulse, BackboneError> {
         let mut writers = self.writers.lock().await;
         let lazy = &mut writers.as_mut().ok_or(BackboneError::Closed)?.lazy;
-        let mut tx = lazy.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = begin(lazy, &self.path, SqliteSynchronous::Normal).await?;
         sqlx::query(AssertSqlSafe(format!(
             "INSERT INTO consumer (token, lane, alive_until) VALUES (?1, ?2, {NOW} + ?3)
              ON CONFLICT (token) DO UPDATE SET alive_until = excluded.alive_until"
@@ -229,7 +257,7 @@ impl File {
     pub(super) async fn leave(&self, token: i64) -> Result<(), BackboneError> {
         let mut writers = self.writers.lock().await;
         let lazy = &mut writers.as_mut().ok_or(BackboneError::Closed)?.lazy;
-        let mut tx = lazy.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = begin(lazy, &self.path, SqliteSynchronous::Normal).await?;
         sqlx::query("DELETE FROM consumer WHERE token = ?1").bind(token).execute(&mut *tx).await?;
         free_orphans(&mut tx).await?;
         Ok(tx.commit().await?)

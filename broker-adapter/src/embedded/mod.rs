@@ -119,6 +119,13 @@ impl Backbone for Embedded {
         Ok(Box::new(subscription::Claims::start(Arc::clone(&self.shared), id).await?))
     }
 
+    async fn waiting(&self, lane: &Destination) -> Result<u64, BackboneError> {
+        match self.shared.file.lane(lane).await? {
+            Some(id) => self.shared.file.waiting(id).await,
+            None => Err(BackboneError::UnknownLane(lane.clone())),
+        }
+    }
+
     async fn probe(&self) -> Result<Duration, BackboneError> {
         let start = Instant::now();
         self.shared.file.probe().await?;

@@ -1,5 +1,6 @@
 //! librdkafka: its configuration, its errors, its talk.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use rdkafka::ClientContext;
@@ -10,7 +11,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::FutureProducer;
 
 use super::offsets::Offsets;
-use crate::{BackboneError, Options, url};
+use crate::{BackboneError, Identity, Options, url};
 
 /// Bytes that a producer holds for a broker that is away.
 const PRODUCER_KIB: &str = "65536";
@@ -30,7 +31,12 @@ pub(super) fn base(url: &str, options: &Options) -> Result<ClientConfig, Backbon
         .set("allow.auto.create.topics", "false")
         .set("reconnect.backoff.ms", "50")
         .set("reconnect.backoff.max.ms", "1000")
-        .set("socket.keepalive.enable", "true");
+        .set("socket.keepalive.enable", "true")
+        // A line that went dead without a word is noticed after this, not after a minute.
+        .set("socket.timeout.ms", "10000");
+    if options.ca_file.is_some() || options.identity.is_some() {
+        config.set("security.protocol", "ssl");
+    }
     if let Some((user, password)) = &parts.login {
         config
             .set("security.protocol", "sasl_ssl")
@@ -39,15 +45,23 @@ pub(super) fn base(url: &str, options: &Options) -> Result<ClientConfig, Backbon
             .set("sasl.password", password);
     }
     if let Some(path) = &options.ca_file {
-        let path = path.to_str().ok_or_else(|| {
-            BackboneError::Configuration("the name of ca_file is not UTF-8".to_owned())
-        })?;
-        config.set("ssl.ca.location", path);
+        config.set("ssl.ca.location", utf8(path)?);
+    }
+    if let Some(Identity { certificate, key }) = &options.identity {
+        config
+            .set("ssl.certificate.location", utf8(certificate)?)
+            .set("ssl.key.location", utf8(key)?);
     }
     for (name, value) in parts.query.iter().chain(&options.properties) {
         config.set(name, value);
     }
     Ok(config)
+}
+
+fn utf8(path: &Path) -> Result<&str, BackboneError> {
+    path.to_str().ok_or_else(|| {
+        BackboneError::Configuration(format!("{}: not a name in UTF-8", path.display()))
+    })
 }
 
 /// Durable, in order, soon.

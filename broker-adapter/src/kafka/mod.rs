@@ -3,6 +3,7 @@
 //! - `client.rs`: configuration, and what librdkafka says of itself.
 //! - `wire.rs`: a frame as a record (CloudEvents Kafka binding, binary mode).
 //! - `subscription.rs`: consuming in a group; `offsets.rs`: which offsets may be committed.
+//! - `lookout.rs`: how far a group is behind.
 //!
 //! Topics are `pli.<node>.<lane>`, one consumer group for each, of the same name. Topics are made by
 //! [`Backbone::provision`] alone: neither publishing nor subscribing ever creates one, whatever the
@@ -28,9 +29,11 @@ use schemas::ids::NodeId;
 use tokio::sync::Mutex;
 
 use self::client::{Barred, Quiet, failed};
+use self::lookout::Lookouts;
 use crate::{Backbone, BackboneError, Destination, Frame, Lane, Options, Outcome, Subscription};
 
 mod client;
+mod lookout;
 mod offsets;
 mod subscription;
 mod wire;
@@ -38,6 +41,10 @@ mod wire;
 /// Where [`Backbone::probe`] writes.
 const PROBE: &str = "pli.probe";
 const PROBE_RETENTION: Duration = Duration::from_secs(3600);
+
+/// What a lane's topic takes at once, whatever the broker's default: the largest frame, and the
+/// largest batch that librdkafka makes by itself (`message.max.bytes`), with what surrounds them.
+const MAX_RECORD: &str = "1048576";
 
 /// Between attempts to hand a frame to a full queue.
 const FULL_PAUSE: Duration = Duration::from_millis(5);
@@ -47,6 +54,9 @@ pub(crate) struct Kafka {
     config: ClientConfig,
     options: Arc<Options>,
     producer: RwLock<Option<FutureProducer<Quiet>>>,
+    /// The same for content: a small frame would wait behind the requests of a large one.
+    bulk: RwLock<Option<FutureProducer<Quiet>>>,
+    lookouts: Lookouts,
     /// Topics that are known to be there.
     known: RwLock<HashSet<String>>,
     probe: Mutex<Option<StreamConsumer<Quiet>>>,
@@ -62,10 +72,13 @@ impl Kafka {
         let config = client::base(url, &options)?;
         let barred = Barred::default();
         let producer = client::producer(&config, &options, &barred)?;
+        let bulk = client::producer(&config, &options, &barred)?;
         Ok(Self {
             config,
             options: Arc::new(options),
             producer: RwLock::new(Some(producer)),
+            bulk: RwLock::new(Some(bulk)),
+            lookouts: Lookouts::default(),
             known: RwLock::default(),
             probe: Mutex::default(),
             barred,
@@ -73,13 +86,18 @@ impl Kafka {
     }
 
     fn producer(&self) -> Result<FutureProducer<Quiet>, BackboneError> {
-        let producer = self.producer.read().ok().and_then(|producer| producer.clone());
-        producer.ok_or(BackboneError::Closed)
+        alive(&self.producer)
+    }
+
+    /// The producer of a batch: content alone goes its own way.
+    fn way(&self, frames: &[(Destination, Frame)]) -> &RwLock<Option<FutureProducer<Quiet>>> {
+        let content = !frames.is_empty() && frames.iter().all(|(to, _)| to.lane == Lane::Content);
+        if content { &self.bulk } else { &self.producer }
     }
 
     /// An idempotent producer that lost the thread of its sequence numbers must be replaced.
-    fn revive(&self) {
-        let Ok(mut slot) = self.producer.write() else { return };
+    fn revive(&self, way: &RwLock<Option<FutureProducer<Quiet>>>) {
+        let Ok(mut slot) = way.write() else { return };
         let fatal = slot.as_ref().and_then(|producer| producer.client().fatal_error());
         if let Some((code, why)) = fatal {
             tracing::warn!(%code, why, "replacing the Kafka producer");
@@ -172,6 +190,27 @@ impl Kafka {
         }
     }
 
+    /// `message.timeout.ms` bounds this wait.
+    async fn delivered(&self, topic: &str, delivery: DeliveryFuture) -> Outcome {
+        match delivery.await {
+            Ok(Ok(_)) => Outcome::Confirmed,
+            Ok(Err((error, _))) => self.outcome(topic, &error),
+            Err(_) => Outcome::Unknown("the producer is gone".to_owned()),
+        }
+    }
+
+    async fn publish_alone(
+        &self,
+        producer: &FutureProducer<Quiet>,
+        topic: &str,
+        frame: &Frame,
+    ) -> Outcome {
+        match self.send(producer, topic, frame).await {
+            Ok(delivery) => self.delivered(topic, delivery).await,
+            Err(outcome) => outcome,
+        }
+    }
+
     /// What a failed delivery means.
     fn outcome(&self, topic: &str, error: &KafkaError) -> Outcome {
         let code = match error {
@@ -219,6 +258,7 @@ impl Kafka {
         let copies = self.options.replication.map_or(-1, i32::from);
         let topic = NewTopic::new(name, i32::from(partitions), TopicReplication::Fixed(copies))
             .set("cleanup.policy", "delete")
+            .set("max.message.bytes", MAX_RECORD)
             .set("retention.ms", &settings.retention);
         match &settings.min_in_sync {
             Some(copies) => topic.set("min.insync.replicas", copies),
@@ -276,7 +316,8 @@ impl Backbone for Kafka {
     }
 
     async fn publish(&self, frames: Vec<(Destination, Frame)>) -> Vec<Outcome> {
-        let producer = match self.producer() {
+        let way = self.way(&frames);
+        let producer = match alive(way) {
             Ok(producer) => producer,
             Err(error) => return vec![Outcome::Unknown(error.to_string()); frames.len()],
         };
@@ -296,17 +337,18 @@ impl Backbone for Kafka {
         let mut outcomes = Vec::with_capacity(frames.len());
         for (topic, sent) in under_way {
             outcomes.push(match sent {
-                // `message.timeout.ms` bounds this wait.
-                Ok(delivery) => match delivery.await {
-                    Ok(Ok(_)) => Outcome::Confirmed,
-                    Ok(Err((error, _))) => self.outcome(&topic, &error),
-                    Err(_) => Outcome::Unknown("the producer is gone".to_owned()),
-                },
+                Ok(delivery) => self.delivered(&topic, delivery).await,
                 Err(outcome) => outcome,
             });
         }
+        // A broker with a lower limit than ours refuses whole batches, the innocent with the guilty.
+        for ((to, frame), outcome) in frames.iter().zip(&mut outcomes) {
+            if frames.len() > 1 && *outcome == Outcome::TooLarge && frame.refusal().is_none() {
+                *outcome = self.publish_alone(&producer, &topic(to), frame).await;
+            }
+        }
         if outcomes.iter().any(|outcome| matches!(outcome, Outcome::Unknown(_))) {
-            self.revive();
+            self.revive(way);
         }
         outcomes
     }
@@ -323,6 +365,19 @@ impl Backbone for Kafka {
         Ok(Box::new(subscription::Member::join(&self.config, source, &self.options, &self.barred)?))
     }
 
+    async fn waiting(&self, lane: &Destination) -> Result<u64, BackboneError> {
+        let topic = topic(lane);
+        if !self.exists(&self.producer()?, &topic).await? {
+            return Err(BackboneError::UnknownLane(lane.clone()));
+        }
+        let lookout = self.lookouts.of(&self.config, &topic).await?;
+        let limit = self.options.confirm_timeout;
+        tokio::task::spawn_blocking(move || lookout::lag(&lookout, &topic, limit))
+            .await
+            .map_err(|e| BackboneError::Unreachable(e.to_string()))?
+            .map_err(|e| self.barred.blame(&e))
+    }
+
     async fn probe(&self) -> Result<Duration, BackboneError> {
         let start = Instant::now();
         let limit = self.options.confirm_timeout;
@@ -337,14 +392,15 @@ impl Backbone for Kafka {
     }
 
     async fn close(&self) {
-        let producer = self.producer.write().ok().and_then(|mut slot| slot.take());
+        let taken = [&self.producer, &self.bulk].map(|way| way.write().ok()?.take());
+        let lookouts = self.lookouts.take().await;
         let probe = self.probe.lock().await.take();
         // Both block for a moment when they end.
         let _ = tokio::task::spawn_blocking(move || {
-            if let Some(producer) = producer {
+            for producer in taken.into_iter().flatten() {
                 let _ = producer.flush(Duration::from_secs(5));
             }
-            drop(probe);
+            drop((probe, lookouts));
         })
         .await;
     }
@@ -370,6 +426,12 @@ impl Settings {
             min_in_sync: options.min_in_sync.map(|copies| copies.to_string()),
         }
     }
+}
+
+fn alive(
+    way: &RwLock<Option<FutureProducer<Quiet>>>,
+) -> Result<FutureProducer<Quiet>, BackboneError> {
+    way.read().ok().and_then(|producer| producer.clone()).ok_or(BackboneError::Closed)
 }
 
 fn topic(of: &Destination) -> String {

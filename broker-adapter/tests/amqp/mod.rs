@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use broker_adapter::conformance::{Ground, THE_BROKER_DIES};
+use broker_adapter::conformance::{BAD_DAYS, Ground};
 use broker_adapter::{BackboneError, Destination, Frame, Lane, Options, Outcome, open};
 use schemas::ids::NodeId;
+use tokio::net::TcpListener;
 
-use crate::services::{Mortal, Service, find};
-use crate::{ground, pass, pass_some, processes};
+use crate::services::{self, Mortal, Service, find};
+use crate::{ground, pass, pass_some, processes, silence};
+
+mod secure;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn amqp() {
@@ -17,19 +20,62 @@ async fn amqp() {
     pass(&Ground { returns: true, ..ground(url) }).await;
 }
 
+/// A line to the broker goes dead: the heartbeat notices (AMQP 0-9-1 §4.2.7).
+#[tokio::test(flavor = "multi_thread")]
+async fn amqp_on_a_dead_line() {
+    let Some((url, _service)) = find("rabbitmq", "PLI_TEST_AMQP") else { return };
+    let (login, place) = url.split_once('@').unwrap();
+    let (host, vhost) = place.split_once('/').unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let line = silence::Line::lay(listener, host.to_owned());
+    let url = format!("{login}@127.0.0.1:{port}/{vhost}?heartbeat=2");
+    silence::is_noticed(&url, &line, Options::default(), Duration::from_secs(20)).await;
+}
+
 /// One broker for several bad days, since it takes long to start.
 #[tokio::test(flavor = "multi_thread")]
 async fn amqp_with_a_broker_of_its_own() {
     let Some(service) = Service::start("rabbitmq", &[]) else { return };
     let url = service.run("url", &[]).unwrap();
-    for i in 0..30 {
-        eprintln!("round {i}");
-        over_tls(&service).await;
-        refused(&url).await;
-        short_of_memory(&service, &url).await;
-    }
+    over_tls(&service).await;
+    refused(&url).await;
+    lanes_are_as_configured(&service, &url).await;
+    let memory = ["set_vm_memory_high_watermark", "absolute"];
+    short_of(&service, &url, &[memory[0], memory[1], "20MB"], &[memory[0], memory[1], "512MB"])
+        .await;
+    let disk = "set_disk_free_limit";
+    short_of(&service, &url, &[disk, "900000GB"], &[disk, "50MB"]).await;
     let broker = Some(Box::new(Mortal(service)) as Box<_>);
-    pass_some(&Ground { broker, ..ground(url) }, &[THE_BROKER_DIES]).await;
+    pass_some(&Ground { broker, ..ground(url) }, &BAD_DAYS).await;
+}
+
+/// What `rabbitmqctl` says of the queues is what the options asked for.
+async fn lanes_are_as_configured(service: &Service, url: &str) {
+    let node = services::node();
+    let options = Options {
+        replication: Some(1),
+        retention: Some(Duration::from_secs(3600)),
+        ..Options::default()
+    };
+    open(url, options).await.unwrap().provision(&node).await.unwrap();
+    let columns = ["-q", "list_queues", "name", "type", "durable", "arguments"];
+    let table = service.run("ctl", &columns).unwrap();
+    for lane in Lane::ALL {
+        let name = format!("pli.{node}.{lane}\t");
+        let line = table.lines().find(|line| line.starts_with(&name)).unwrap();
+        for setting in [
+            "\tquorum\ttrue\t",
+            "{\"x-message-ttl\",3600000}",
+            "{\"x-quorum-initial-group-size\",1}",
+            "{\"x-dead-letter-exchange\",\"pli.returned\"}",
+            "{\"x-dead-letter-strategy\",\"at-least-once\"}",
+            "{\"x-overflow\",\"reject-publish\"}",
+            "{\"x-delivery-limit\",1000}",
+        ] {
+            assert!(line.contains(setting), "{setting} is not in {line}");
+        }
+    }
 }
 
 async fn over_tls(service: &Service) {
@@ -48,10 +94,11 @@ async fn refused(url: &str) {
     assert!(!error.to_string().contains("wrong-secret"));
 }
 
-/// A broker that is short of memory takes no frames: the outcome is unknown, in time. It still
-/// hands out frames and takes acknowledgements, because those have a connection of their own.
-async fn short_of_memory(service: &Service, url: &str) {
-    let node: NodeId = format!("m-{}", uuid::Uuid::new_v4().simple()).parse().unwrap();
+/// A broker that is short of memory, or of disk, takes no frames: the outcome is unknown, in time.
+/// It still hands out frames and takes acknowledgements, because those have a connection of their
+/// own. `alarm` and `relief` are for `rabbitmqctl`.
+async fn short_of(service: &Service, url: &str, alarm: &[&str], relief: &[&str]) {
+    let node = services::node();
     let options = Options { confirm_timeout: Duration::from_secs(3), ..Options::default() };
     let backbone = open(url, options).await.unwrap();
     backbone.provision(&node).await.unwrap();
@@ -60,7 +107,7 @@ async fn short_of_memory(service: &Service, url: &str) {
     let mut reader = backbone.subscribe(&node, Lane::Message).await.unwrap();
     let first = reader.next(10).await.unwrap();
 
-    service.run("ctl", &["set_vm_memory_high_watermark", "absolute", "20MB"]).unwrap();
+    service.run("ctl", alarm).unwrap();
     let outcomes = backbone.publish(frames(3)).await;
     assert!(outcomes.iter().all(|o| matches!(o, Outcome::Unknown(_))), "{outcomes:?}");
     reader.ack(first.iter().map(|r| r.receipt).collect()).await.unwrap();
@@ -72,7 +119,7 @@ async fn short_of_memory(service: &Service, url: &str) {
         reader.ack(batch.iter().map(|r| r.receipt).collect()).await.unwrap();
     }
 
-    service.run("ctl", &["set_vm_memory_high_watermark", "absolute", "512MB"]).unwrap();
+    service.run("ctl", relief).unwrap();
     let mut outcomes = backbone.publish(frames(3)).await;
     for _ in 0..20 {
         if outcomes.iter().all(|o| *o == Outcome::Confirmed) {

@@ -3,9 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use broker_adapter::conformance::Broker;
+use broker_adapter::conformance::{Accounts, Broker};
+use broker_adapter::{Identity, Options};
+use schemas::ids::NodeId;
 
 /// A broker that a test started in a directory of its own, and that ends with it.
 #[derive(Debug)]
@@ -50,10 +52,94 @@ impl Service {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
+    /// Where it lives.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A client certificate from the authority in `pki`, which is made when it is not there; for a
+    /// node that is not admitted.
+    pub(crate) fn identity(&self, pki: &Path, node: &NodeId) -> Identity {
+        let place = self.directory().join("strangers");
+        let place = place.join(pki.file_name().unwrap());
+        let script = r#"set -eu; . "$0"; test_pki "$1"; issue_node "$1" "$2" "$3""#;
+        let status = Command::new("bash")
+            .args(["-c", script])
+            .args([&self.script.with_file_name("lib.sh"), pki])
+            .arg(node.as_str())
+            .arg(&place)
+            .env("NAME", "test")
+            .status();
+        assert!(status.unwrap().success());
+        let place = place.join(node.as_str());
+        Identity { certificate: place.join("certificate.pem"), key: place.join("key.pem") }
+    }
+
     /// The certificate authority of its TLS listener.
     pub(crate) fn ca_file(&self) -> PathBuf {
         self.directory.path().join("pki/ca.pem")
     }
+}
+
+/// The nodes of a broker that was started with `--secure`: each has a certificate.
+#[derive(Debug)]
+pub(crate) struct Nodes {
+    service: Arc<Service>,
+    /// Admitted beforehand, where a permission makes no lane and takes long to give.
+    known: Mutex<Vec<NodeId>>,
+}
+
+impl Nodes {
+    pub(crate) fn new(service: Arc<Service>, beforehand: usize) -> Self {
+        let known: Vec<NodeId> = (0..beforehand).map(|_| node()).collect();
+        let nodes = Self { service, known: Mutex::default() };
+        nodes.grant(&known).unwrap();
+        *nodes.known.lock().unwrap() = known;
+        nodes
+    }
+
+    /// Runs `grant`; what it prints.
+    pub(crate) fn grant(&self, nodes: &[NodeId]) -> io::Result<String> {
+        let names: Vec<&str> = nodes.iter().map(NodeId::as_str).collect();
+        if names.is_empty() {
+            return Ok(String::new());
+        }
+        self.service.run("grant", &names)
+    }
+
+    /// The options that go with a node's certificate.
+    pub(crate) fn options(&self, node: &NodeId) -> Options {
+        let place = self.service.directory.path().join("nodes").join(node.as_str());
+        Options {
+            node: Some(node.clone()),
+            ca_file: Some(self.service.ca_file()),
+            identity: Some(Identity {
+                certificate: place.join("certificate.pem"),
+                key: place.join("key.pem"),
+            }),
+            ..Options::default()
+        }
+    }
+}
+
+impl Accounts for Nodes {
+    fn newcomer(&self) -> io::Result<NodeId> {
+        Ok(self.known.lock().unwrap().pop().unwrap_or_else(node))
+    }
+
+    fn admit(&self, node: &NodeId, options: &mut Options) -> io::Result<()> {
+        let own = self.options(node);
+        if !own.identity.as_ref().is_some_and(|identity| identity.key.exists()) {
+            self.grant(std::slice::from_ref(node))?;
+        }
+        (options.ca_file, options.identity) = (own.ca_file, own.identity);
+        Ok(())
+    }
+}
+
+/// A name that nobody has used.
+pub(crate) fn node() -> NodeId {
+    format!("n-{}", uuid::Uuid::new_v4().simple()).parse().unwrap()
 }
 
 /// The same broker, to be killed.
@@ -67,6 +153,18 @@ impl Broker for Mortal {
 
     fn start(&self) -> io::Result<()> {
         self.0.run("start", &[]).map(|_| ())
+    }
+
+    fn stop(&self) -> io::Result<()> {
+        self.0.run("stop", &[]).map(|_| ())
+    }
+
+    fn pause(&self) -> io::Result<()> {
+        self.0.run("pause", &[]).map(|_| ())
+    }
+
+    fn resume(&self) -> io::Result<()> {
+        self.0.run("resume", &[]).map(|_| ())
     }
 }
 

@@ -7,6 +7,7 @@
 //! - [`rows_send`]: a dispatch is published, or cannot be (4, 5, 8).
 //! - [`rows_evidence`]: evidence of other nodes (6 to 17, as seen from before); [`fit`] tells
 //!   evidence that does not fit.
+//! - [`rows_recollect`]: what a node that was restored had forgotten; nothing is issued.
 //! - [`rows_recipient`]: the recipient accepts, refuses, takes (12a, 12b, 16).
 //! - [`rows_due`]: time passes (8, 9, 12c, 13, 14, 15, 17).
 //! - [`rows_status`]: the business status after the handover.
@@ -19,6 +20,7 @@ mod rows_due;
 mod rows_evidence;
 mod rows_receive;
 mod rows_recipient;
+mod rows_recollect;
 mod rows_send;
 mod rows_status;
 
@@ -68,6 +70,9 @@ pub fn decide(
     let Some(delivery) = state else {
         return match input {
             Input::Dispatched(dispatch) => rows_receive::arrive(&dispatch, subject, ctx),
+            Input::Recollected(dispatch, evidence) => {
+                rows_recollect::arrive(&dispatch, &evidence, subject, ctx)
+            }
             _ => Err(unknown()),
         };
     };
@@ -82,6 +87,9 @@ fn act(step: &mut Step<'_>, input: Input<'_>) -> Result<(), Refusal> {
     let (phase, role) = (step.next.phase, step.next.role);
     match (phase, input) {
         (_, I::Dispatched(dispatch)) => rows_receive::arrive_again(step, &dispatch),
+        (_, I::Recollected(dispatch, evidence)) => {
+            rows_recollect::complete(step, &dispatch, &evidence)
+        }
         (_, I::Evidence(fact)) => rows_evidence::take(step, &fact),
 
         // Row 4 and its attempts. A report about a dispatch whose fate is known changes nothing.

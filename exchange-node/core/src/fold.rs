@@ -41,7 +41,7 @@ pub fn custodian(delivery: &Delivery, node: &NodeId) -> NodeId {
 #[must_use]
 pub fn farthest<'a>(delivery: &'a Delivery, node: &NodeId) -> Option<&'a NodeId> {
     let mut accepted = delivery
-        .evidence
+        .ahead(node)
         .iter()
         .filter(|h| h.event == Event::RelayAcceptance && h.node != *node)
         .map(|h| &h.node);
@@ -81,13 +81,12 @@ fn at_recipient(evidence: &[Held], node: &NodeId) -> Phase {
 }
 
 fn at_relay(delivery: &Delivery, node: &NodeId) -> Phase {
-    let theirs = delivery.evidence.iter().filter(|h| h.node != *node);
+    let ahead = delivery.ahead(node);
+    let theirs = ahead.iter().filter(|h| h.node != *node);
     if let Some(phase) = last_word(theirs) {
         return phase;
     }
-    let has = |event, by: &dyn Fn(&Held) -> bool| {
-        delivery.evidence.iter().any(|h| h.event == event && by(h))
-    };
+    let has = |event, by: &dyn Fn(&Held) -> bool| ahead.iter().any(|h| h.event == event && by(h));
     let mine = |h: &Held| h.node == *node;
     let next = |h: &Held| Some(&h.node) == delivery.next_hop.as_ref();
     let silent = |h: &Held| h.reason == Some(Reason::Rb22);

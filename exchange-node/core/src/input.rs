@@ -48,6 +48,9 @@ pub struct Inbound<'a> {
     pub dispatch: Digest,
     /// The A.1 inside.
     pub acceptance: Option<EvidenceFact>,
+    /// The B.1 of each node that relayed it, in their order: the way that it came. Verified to be
+    /// a chain from `origin` to `from`.
+    pub relays: Vec<EvidenceFact>,
     /// What verification found wrong (seal, certificate, time, digests, malware), if anything.
     pub findings: Vec<Finding>,
 }
@@ -80,6 +83,9 @@ pub struct EvidenceFact {
 pub enum Input<'a> {
     /// A dispatch arrived (rows 6, 7, 11, 13, 14).
     Dispatched(Box<Inbound<'a>>),
+    /// A neighbour says what it holds about a delivery that this node, restored from a backup, may
+    /// have forgotten: the dispatch, and evidence of any node, this one included.
+    Recollected(Box<Inbound<'a>>, Vec<EvidenceFact>),
     /// Evidence arrived from another node (rows 6 to 17).
     Evidence(EvidenceFact),
     /// The backbone has confirmed the dispatch.

@@ -66,6 +66,8 @@ pub enum Body {
         digest: Digest,
         /// A.1.
         acceptance: Option<Box<Sealed>>,
+        /// The B.1 of the nodes that it passed.
+        relays: Vec<Sealed>,
     },
     /// Evidence about one delivery.
     Evidence(DeliveryId, Vec<Sealed>),
@@ -318,6 +320,10 @@ impl Net {
                     hop: delivery.hop,
                     digest: digest(format!("dispatch/{id}").as_bytes()),
                     acceptance: site.archive.get(&first.id).cloned().map(Box::new),
+                    relays: delivery
+                        .relayed_by(node)
+                        .filter_map(|held| site.archive.get(&held.id).cloned())
+                        .collect(),
                 };
                 (to, body)
             }
@@ -353,7 +359,7 @@ impl Net {
     pub fn receive(&mut self, frame: Frame, crash: Crash) {
         let Frame { from, to, body } = frame;
         match body {
-            Body::Dispatch { recipient_index, hop, digest, acceptance } => {
+            Body::Dispatch { recipient_index, hop, digest, acceptance, relays } => {
                 let envelope = self.envelope.clone();
                 let id = DeliveryId::derive(envelope.message_id, recipient_index);
                 let inbound = Inbound {
@@ -364,9 +370,10 @@ impl Net {
                     hop,
                     dispatch: digest,
                     acceptance: acceptance.as_deref().map(|a| self.fact(a)),
+                    relays: relays.iter().map(|r| self.fact(r)).collect(),
                     findings: Vec::new(),
                 };
-                let got: Vec<_> = acceptance.into_iter().map(|a| *a).collect();
+                let got: Vec<_> = acceptance.into_iter().map(|a| *a).chain(relays).collect();
                 let input = Input::Dispatched(Box::new(inbound));
                 drop(self.input(&to, id, input, &got, crash));
             }

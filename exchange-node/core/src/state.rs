@@ -233,6 +233,29 @@ impl Delivery {
         self.evidence.iter().find(|h| h.event == event)
     }
 
+    /// Where the evidence of the way that leads to `node` ends, and that of what lies ahead begins.
+    /// Only a node in the middle has both: there the evidence of the nodes before comes with the
+    /// dispatch, and its own first word follows at once.
+    fn turn(&self, node: &NodeId) -> usize {
+        let own = |h: &Held| h.node == *node && h.event.family() == 'B';
+        match self.role {
+            Role::Relay => self.evidence.iter().position(own).map_or(0, |i| i + 1),
+            Role::Sender | Role::Recipient | Role::Local => 0,
+        }
+    }
+
+    /// Evidence of this node and of those behind it on the way, at `node`.
+    #[must_use]
+    pub fn ahead(&self, node: &NodeId) -> &[Held] {
+        self.evidence.get(self.turn(node)..).unwrap_or_default()
+    }
+
+    /// The B.1 of each node that has relayed it, `node` included: what the next node wants to see.
+    pub fn relayed_by(&self, node: &NodeId) -> impl Iterator<Item = &Held> {
+        let way = self.evidence.get(..self.turn(node)).unwrap_or_default();
+        way.iter().filter(|h| h.event == Event::RelayAcceptance)
+    }
+
     /// Whether its dispatch may still go out. Whoever publishes asks this last: a dispatch that was
     /// given up, or that the next node has, stays where it is.
     #[must_use]

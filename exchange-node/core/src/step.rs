@@ -13,6 +13,7 @@ use crate::fold;
 use crate::input::EvidenceFact;
 use crate::state::{Delivery, Held, Phase, Role};
 use crate::timers;
+use crate::working_days::Territory;
 
 /// A decision in the making.
 pub(crate) struct Step<'a> {
@@ -141,6 +142,16 @@ impl<'a> Step<'a> {
         self.upstream.push(fact.id);
     }
 
+    /// Takes in an evidence that was forgotten; nobody is told but whom it concerns before.
+    pub(crate) fn remember(&mut self, fact: &EvidenceFact) {
+        self.next.evidence.push(held(fact));
+        self.refold();
+        // At the recipient's node: it came from the one before.
+        if matches!(self.next.role, Role::Sender | Role::Relay) {
+            self.upstream.push(fact.id);
+        }
+    }
+
     /// Adds an effect.
     pub(crate) fn effect(&mut self, effect: Effect) {
         self.effects.push(effect);
@@ -178,6 +189,11 @@ impl<'a> Step<'a> {
     /// The addressee.
     pub(crate) fn recipient(&self) -> Option<&'a Party> {
         self.subject.recipients.get(usize::try_from(self.next.recipient_index).ok()?)
+    }
+
+    /// Where working days are counted.
+    pub(crate) fn territory(&self) -> Territory {
+        timers::territory(self.recipient(), self.ctx)
     }
 
     /// Whether MD03 has passed: no consignment or handover any more.

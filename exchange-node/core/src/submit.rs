@@ -16,12 +16,12 @@ use crate::deadline;
 use crate::decide::Context;
 use crate::effect::{Effect, Notice};
 use crate::evidence::{EvidenceDraft, Previous};
-use crate::input::Submission;
+use crate::input::{Finding, Submission};
 use crate::refusal::Refusal;
 use crate::route::Freshness;
 use crate::rules;
 use crate::state::{Delivery, Held, Phase, Role, Timers};
-use crate::working_days::Territory;
+use crate::timers;
 
 /// An accepted submission (row 2).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +58,11 @@ type Way = Option<NodeId>;
 /// All checks, in their order.
 fn check<'c>(s: &Submission<'_>, ctx: &Context<'c>) -> Result<(&'c Process, Vec<Way>), Refusal> {
     let envelope = s.envelope;
-    envelope.check().map_err(|e| Refusal::new(Code::EnvelopeInvalid, e.en(), e.fr()))?;
+    let found = || s.findings.first().map(refusal);
+    envelope.check().map_err(|e| {
+        // A document that was not taken leaves a hole in the envelope: the cause is told.
+        found().unwrap_or_else(|| Refusal::new(Code::EnvelopeInvalid, e.en(), e.fr()))
+    })?;
     check_times(envelope, ctx)?;
     let process = rules::process(ctx.catalogue, &envelope.process).ok_or_else(|| {
         let code = &envelope.process;
@@ -76,12 +80,15 @@ fn check<'c>(s: &Submission<'_>, ctx: &Context<'c>) -> Result<(&'c Process, Vec<
         .collect::<Result<Vec<_>, _>>()?;
     check_agreement(process)?;
     rules::check_documents(process, ctx.policy.max_message_size, &envelope.documents)?;
-    if let Some(finding) = s.findings.first() {
-        let (en, fr) = (finding.detail.clone(), finding.detail_fr.clone());
-        return Err(Refusal::new(finding.code, en, fr));
+    if let Some(refusal) = found() {
+        return Err(refusal);
     }
     check_anchors(s.unanchored_age, ctx)?;
     Ok((process, ways))
+}
+
+fn refusal(finding: &Finding) -> Refusal {
+    Refusal::new(finding.code, finding.detail.clone(), finding.detail_fr.clone())
 }
 
 fn check_times(envelope: &Envelope, ctx: &Context<'_>) -> Result<(), Refusal> {
@@ -258,7 +265,9 @@ fn first_state(
     ctx: &Context<'_>,
 ) -> Delivery {
     let requested = &envelope.requested;
-    let span = |from, span| Some(deadline::after(from, span, Territory::Metropole));
+    let recipient = usize::try_from(recipient_index).ok().and_then(|i| envelope.recipients.get(i));
+    let territory = timers::territory(recipient, ctx);
+    let span = |from, span| Some(deadline::after(from, span, territory));
     // Nothing can be consigned before MD07, so nothing is late before.
     let from = requested.not_before.map_or(ctx.now, |at| at.max(ctx.now));
     let timers = match next_hop {

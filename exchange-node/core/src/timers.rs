@@ -120,7 +120,7 @@ const LOOK_AGAIN: i64 = 7 * DAY;
 pub(crate) fn arm(delivery: &mut Delivery, recipient: Option<&Party>, ctx: &Context<'_>) {
     use Timer as T;
     let deadlines = rules::deadlines(ctx.catalogue, &delivery.process);
-    let territory = recipient.map_or(Territory::Metropole, |r| territory(r, ctx));
+    let territory = territory(recipient, ctx);
     let from_now = |span: Span| deadline::after(ctx.now, span, territory);
     let phase = delivery.phase;
     if phase.is_end() {
@@ -139,7 +139,7 @@ pub(crate) fn arm(delivery: &mut Delivery, recipient: Option<&Party>, ctx: &Cont
         (Role::Sender | Role::Relay, Phase::Accepted) => {
             delivery.timers.start(T::RelaySend, || from_now(deadlines.relay_send));
         }
-        (Role::Sender | Role::Relay, _) => listen(delivery, &deadlines, ctx),
+        (Role::Sender | Role::Relay, _) => listen(delivery, &deadlines, territory, ctx),
         (Role::Recipient | Role::Local, Phase::AwaitingAcceptance) => {
             delivery.timers.keep(&[T::Expires, T::Acceptance]);
             delivery.timers.start(T::Acceptance, || from_now(deadlines.acceptance));
@@ -157,7 +157,7 @@ pub(crate) fn arm(delivery: &mut Delivery, recipient: Option<&Party>, ctx: &Cont
 
 /// A node that handed the delivery on waits for evidence until the deadlines of the recipient's
 /// node have passed there, then looks again from time to time: late evidence is always welcome.
-fn listen(delivery: &mut Delivery, deadlines: &Deadlines, ctx: &Context<'_>) {
+fn listen(delivery: &mut Delivery, deadlines: &Deadlines, territory: Territory, ctx: &Context<'_>) {
     let (timer, event, span) = match delivery.phase {
         Phase::AwaitingAcceptance => {
             (Timer::Acceptance, Event::NotificationForAcceptance, deadlines.acceptance)
@@ -172,7 +172,7 @@ fn listen(delivery: &mut Delivery, deadlines: &Deadlines, ctx: &Context<'_>) {
     let due = delivery.timers.at(timer);
     delivery.timers.keep(kept);
     let since = delivery.held(event).map_or(ctx.now, |h| h.at);
-    let theirs = deadline::after(since, span, Territory::Metropole);
+    let theirs = deadline::after(since, span, territory);
     let at = match due {
         Some(at) if at > ctx.now => at,
         None if theirs > ctx.now => theirs,
@@ -183,15 +183,16 @@ fn listen(delivery: &mut Delivery, deadlines: &Deadlines, ctx: &Context<'_>) {
 
 /// Whether evidence of family B about the hop behind this node is there.
 pub(crate) fn knows_hop(delivery: &Delivery, node: &NodeId) -> bool {
-    delivery.evidence.iter().any(|h| match h.event {
+    delivery.ahead(node).iter().any(|h| match h.event {
         Event::RelayAcceptance | Event::RelayRejection => h.node != *node,
         Event::RelayFailure => h.node == *node,
         _ => false,
     })
 }
 
-/// Where the recipient keeps its holidays.
-fn territory(recipient: &Party, ctx: &Context<'_>) -> Territory {
-    let cog = ctx.directory.member(recipient).and_then(|m| m.entry.cog.as_ref());
+/// Where the recipient keeps its holidays. Working days are always counted there, at whatever node:
+/// what is waited for is done by, or for, the recipient, and both ends must count alike.
+pub(crate) fn territory(recipient: Option<&Party>, ctx: &Context<'_>) -> Territory {
+    let cog = recipient.and_then(|r| ctx.directory.member(r)).and_then(|m| m.entry.cog.as_ref());
     cog.map_or(Territory::Metropole, Territory::of)
 }

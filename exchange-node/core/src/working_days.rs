@@ -114,7 +114,7 @@ impl Date {
     /// The day on which an instant falls in French legal time.
     #[must_use]
     pub const fn at(instant: Timestamp) -> Self {
-        Self(instant.plus(offset(instant)).millis().div_euclid(DAY))
+        Self(instant.plus(ahead_of_utc(instant)).millis().div_euclid(DAY))
     }
 
     /// The instant at which this day begins in French legal time.
@@ -123,7 +123,7 @@ impl Date {
         // Clocks change at 01:00 UTC, after midnight in Paris: one hour before midnight UTC the
         // offset of this midnight is in force already, and on the day of a change still.
         let midnight = Timestamp::from_millis(self.0.saturating_mul(DAY));
-        midnight.plus(-offset(midnight.plus(-HOUR)))
+        midnight.plus(-ahead_of_utc(midnight.plus(-HOUR)))
     }
 
     /// This day moved by `days`.
@@ -171,8 +171,9 @@ pub const fn easter(year: i64) -> Date {
     Date::new(year, (sum / 31) as u8, (sum % 31 + 1) as u8)
 }
 
-/// What Paris is ahead of UTC, in milliseconds.
-const fn offset(instant: Timestamp) -> i64 {
+/// What legal time, that of Paris, is ahead of UTC, in milliseconds.
+#[must_use]
+pub const fn ahead_of_utc(instant: Timestamp) -> i64 {
     let (year, _, _) = Date(instant.millis().div_euclid(DAY)).civil();
     let summer = last_sunday(year, 3).0 * DAY + HOUR;
     let winter = last_sunday(year, 10).0 * DAY + HOUR;
@@ -281,7 +282,7 @@ mod tests {
             ("2029-03-25T00:59:59Z", 1),
             ("2030-10-27T01:00:00Z", 1),
         ] {
-            assert_eq!(offset(at(utc)), hours * HOUR, "{utc}");
+            assert_eq!(ahead_of_utc(at(utc)), hours * HOUR, "{utc}");
         }
     }
 

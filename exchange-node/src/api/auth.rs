@@ -8,7 +8,6 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -23,9 +22,10 @@ use schemas::time::{SECOND, Timestamp};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use crate::access::{Caller, Scope};
+use crate::access::{Caller, Door, Scope};
 use crate::api::App;
 use crate::api::error::{ApiError, ApiResult};
+use crate::api::extract::Whole;
 
 /// How long a verdict on a token is kept, in milliseconds.
 const KEEP: i64 = 5 * SECOND;
@@ -67,7 +67,7 @@ impl FromRequestParts<App> for Caller {
         let token = match app.tokens.find(&sha256, now) {
             Some(token) => token,
             None => {
-                let token = app.node.store.token(&sha256, now).await?;
+                let token = Door::of(&app.node).token(&sha256).await?;
                 let token = token.ok_or_else(unauthenticated)?;
                 app.tokens.keep(token.clone(), now);
                 token
@@ -109,13 +109,18 @@ fn unauthenticated() -> ApiError {
 }
 
 /// `POST /oauth2/token`. Errors have the form of RFC 6749 §5.2 and that of a problem at once.
-pub async fn token(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
-    match grant(&app, &headers, &body).await {
+pub async fn token(State(app): State<App>, headers: HeaderMap, body: ApiResult<Whole>) -> Response {
+    let granted = match body {
+        Ok(Whole(body)) => grant(&app, &headers, &body).await,
+        Err(refusal) => Err(("invalid_request", refusal)),
+    };
+    match granted {
         Ok(token) => {
             let no_store = [(header::CACHE_CONTROL, "no-store")];
             (StatusCode::OK, no_store, Json(token)).into_response()
         }
         Err((error, refusal)) => {
+            let refusal = refusal.named();
             let mut value = json!(&*refusal.0);
             if let Some(map) = value.as_object_mut() {
                 map.insert("error".to_owned(), json!(error));
@@ -134,15 +139,23 @@ type Refused = (&'static str, ApiError);
 async fn grant(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Token, Refused> {
     let form = form(body);
     let field = |name: &str| form.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
-    if field("grant_type") != Some("client_credentials") {
-        let problem = ApiError::invalid("grant_type must be client_credentials");
-        return Err(("unsupported_grant_type", problem));
+    match field("grant_type") {
+        Some("client_credentials") => {}
+        given => {
+            let problem = ApiError::invalid(
+                "grant_type must be client_credentials.",
+                "grant_type doit valoir client_credentials.",
+            );
+            let absent = given.is_none();
+            let error = if absent { "invalid_request" } else { "unsupported_grant_type" };
+            return Err((error, problem));
+        }
     }
     let (id, secret) = basic(headers)
         .or_else(|| Some((field("client_id")?.to_owned(), field("client_secret")?.to_owned())))
         .ok_or_else(invalid_client)?;
     let server = |e: exchange_store::StoreError| ("server_error", ApiError::from(e));
-    let client = app.node.store.client(&id).await.map_err(server)?;
+    let client = Door::of(&app.node).client(&id).await.map_err(server)?;
     let client = verified(client, secret).await?;
     let scopes = scopes(&client, field("scope"))?;
     let now = app.node.clock.now();
@@ -157,7 +170,7 @@ async fn grant(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Token, Ref
         scopes: scopes.clone(),
         expires: now.plus(i64::try_from(life).unwrap_or(3_600).saturating_mul(SECOND)),
     };
-    app.node.store.put_token(&row).await.map_err(server)?;
+    Door::of(&app.node).grant(&row).await.map_err(server)?;
     Ok(Token {
         access_token,
         token_type: "Bearer".to_owned(),

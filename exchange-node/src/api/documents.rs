@@ -1,15 +1,13 @@
-//! `POST /v1/documents`.
-
-use std::time::Duration;
+//! `POST /v1/documents`. What comes in several requests goes on in [`super::resumable`].
 
 use axum::Json;
-use axum::body::{Body, BodyDataStream};
-use axum::extract::{Query, State};
+use axum::body::Body;
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use exchange_store::rows::Upload;
-use futures::StreamExt as _;
 use schemas::api::DocumentView;
 use schemas::digest::Digest;
 use schemas::envelope::is_document_name;
@@ -19,9 +17,11 @@ use schemas::time::SECOND;
 use serde::Deserialize;
 
 use crate::access::{Caller, Scope};
-use crate::api::App;
 use crate::api::error::{ApiError, ApiResult};
+use crate::api::extract::{Query, broke_off, hear_out};
+use crate::api::{App, resumable};
 use crate::node::Node;
+use crate::quota::Standing;
 use crate::upload::{Announced, Intake, UploadError};
 
 /// Options of an upload.
@@ -38,25 +38,30 @@ pub async fn upload(
     Query(options): Query<Options>,
     headers: HeaderMap,
     body: Body,
-) -> ApiResult<(StatusCode, Json<DocumentView>)> {
+) -> ApiResult<Response> {
     caller.need(Scope::Send)?;
-    if options.resumable.is_some() {
-        return Err(ApiError::invalid("resumable uploads are not served by this node"));
-    }
     let node = &app.node;
-    let announced = Announced {
+    let mut announced = Announced {
         name: name(&headers)?,
         media_type: media_type(headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()))?,
-        sha256: content_digest(&headers)?,
+        sha256: digest_field(&headers, "content-digest")?,
         max_size: max_size(node, options.process.as_ref())?,
     };
+    let (now, own) = (node.clock.now(), caller.own(node));
+    if let Some(over) = own.standing((0, 0)).await?.filter(Standing::is_over) {
+        hear_out(&mut body.into_data_stream()).await;
+        return Err(ApiError(Box::new(over.problem())));
+    }
+    if options.resumable.is_some() || headers.contains_key("upload-complete") {
+        // Of the whole (RFC 9530 §3), while Content-Digest is of this body alone.
+        announced.sha256 = digest_field(&headers, "repr-digest")?;
+        return resumable::create(node, &caller, &headers, announced, body).await;
+    }
     let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
     if length.and_then(|l| l.parse::<u64>().ok()).is_some_and(|l| l > announced.max_size) {
         hear_out(&mut body.into_data_stream()).await;
         return Err(too_large(announced.max_size));
     }
-    let own = caller.own(node);
-    let now = node.clock.now();
     let mut stream = body.into_data_stream();
     let taken = intake(node).take(announced, own.key(), &mut stream, now).await;
     if let Err(UploadError::Refused(_)) = &taken {
@@ -64,23 +69,8 @@ pub async fn upload(
     }
     let mut upload = taken.map_err(refused)?;
     upload.expires = Some(now.plus(life(node)));
-    node.store.put_upload(&upload).await?;
-    Ok((StatusCode::CREATED, Json(view(&upload))))
-}
-
-/// Reads on for a while after a refusal, and forgets what it reads: many clients send all of their
-/// document before they look for an answer, and would see a broken connection instead of it.
-async fn hear_out(rest: &mut BodyDataStream) {
-    const MOST: usize = 64 << 20;
-    let listen = async {
-        let mut heard = 0;
-        while heard < MOST
-            && let Some(Ok(bytes)) = rest.next().await
-        {
-            heard += bytes.len();
-        }
-    };
-    let _ = tokio::time::timeout(Duration::from_secs(5), listen).await;
+    own.put_upload(&upload).await?;
+    Ok((StatusCode::CREATED, Json(view(&upload))).into_response())
 }
 
 /// How long an unused upload lives, in milliseconds.
@@ -98,7 +88,7 @@ pub fn intake(node: &Node) -> Intake {
     }
 }
 
-fn view(upload: &Upload) -> DocumentView {
+pub(super) fn view(upload: &Upload) -> DocumentView {
     DocumentView {
         id: upload.id,
         name: upload.name.clone(),
@@ -131,12 +121,21 @@ pub fn max_size(node: &Node, process: Option<&ProcessCode>) -> ApiResult<u64> {
     Ok(most.min(node.config.limits.max_message_size))
 }
 
+/// The largest sum of the documents of a message.
+#[must_use]
+pub fn max_message(node: &Node, process: &ProcessCode) -> u64 {
+    let snapshot = node.directory.current();
+    let process = snapshot.catalogue.processes.iter().find(|p| p.code == *process);
+    let most = node.config.limits.max_message_size;
+    process.map_or(most, |p| p.max_message_size.min(most))
+}
+
 /// The answer to a failed upload.
 #[must_use]
 pub fn refused(e: UploadError) -> ApiError {
     match e {
         UploadError::Refused(f) => ApiError::of(f.code, f.detail, f.detail_fr),
-        UploadError::Broken(what) => ApiError::invalid(format!("the upload broke off: {what}")),
+        UploadError::Broken(what) => broke_off(what),
         UploadError::Content(e) => e.into(),
         UploadError::Crypto(error) => {
             tracing::error!(error, "a document could not be encrypted");
@@ -145,7 +144,7 @@ pub fn refused(e: UploadError) -> ApiError {
     }
 }
 
-fn too_large(max: u64) -> ApiError {
+pub(super) fn too_large(max: u64) -> ApiError {
     ApiError::of(
         Code::DocumentTooLarge,
         format!("At most {max} bytes."),
@@ -189,7 +188,10 @@ fn name(headers: &HeaderMap) -> ApiResult<String> {
     let value = headers.get(header::CONTENT_DISPOSITION);
     let text = value.map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
     let name = text.as_deref().and_then(file_name).ok_or_else(|| {
-        ApiError::invalid("Content-Disposition: attachment; filename*=UTF-8''NAME is missing")
+        ApiError::invalid(
+            "Content-Disposition: attachment; filename*=UTF-8''NAME is missing.",
+            "L'en-tête Content-Disposition: attachment; filename*=UTF-8''NOM est absent.",
+        )
     })?;
     checked_name(name)
 }
@@ -213,8 +215,8 @@ fn file_name(disposition: &str) -> Option<String> {
     Some(plain.replace("\\\"", "\"").replace("\\\\", "\\"))
 }
 
-fn content_digest(headers: &HeaderMap) -> ApiResult<Option<Digest>> {
-    let Some(value) = headers.get("content-digest").and_then(|v| v.to_str().ok()) else {
+pub(super) fn digest_field(headers: &HeaderMap, name: &str) -> ApiResult<Option<Digest>> {
+    let Some(value) = headers.get(name).and_then(|v| v.to_str().ok()) else {
         return Ok(None);
     };
     let encoded = value
@@ -226,10 +228,12 @@ fn content_digest(headers: &HeaderMap) -> ApiResult<Option<Digest>> {
         return Ok(None);
     };
     let bytes = STANDARD.decode(encoded).ok();
-    bytes
-        .and_then(|b| Digest::from_slice(&b))
-        .map(Some)
-        .ok_or_else(|| ApiError::invalid("Content-Digest is not well formed"))
+    bytes.and_then(|b| Digest::from_slice(&b)).map(Some).ok_or_else(|| {
+        ApiError::invalid(
+            format!("{name} is not well formed."),
+            format!("{name} n'est pas bien formé."),
+        )
+    })
 }
 
 #[cfg(test)]

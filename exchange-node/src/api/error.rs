@@ -25,6 +25,15 @@ impl ApiError {
         Self(Box::new(Problem::new(code, detail, detail_fr)))
     }
 
+    /// The same with an `instance` of its own.
+    #[must_use]
+    pub fn named(mut self) -> Self {
+        if self.0.instance.is_empty() {
+            self.0.instance = format!("urn:uuid:{}", Uuid::now_v7());
+        }
+        self
+    }
+
     /// What does not exist here, or is not the caller's: nobody can tell the two apart.
     #[must_use]
     pub fn not_found() -> Self {
@@ -35,25 +44,31 @@ impl ApiError {
         )
     }
 
-    /// A request that cannot be understood; `what` is technical.
+    /// A request that cannot be understood.
     #[must_use]
-    pub fn invalid(what: impl Into<String>) -> Self {
-        let what = what.into();
-        Self::of(Code::InvalidRequest, what.clone(), what)
+    pub fn invalid(detail: impl Into<String>, detail_fr: impl Into<String>) -> Self {
+        Self::of(Code::InvalidRequest, detail, detail_fr)
     }
 
-    /// A message that is not well formed; `what` is technical.
+    /// A message that is not well formed.
     #[must_use]
-    pub fn envelope(what: impl Into<String>) -> Self {
-        let what = what.into();
-        Self::of(Code::EnvelopeInvalid, what.clone(), what)
+    pub fn envelope(detail: impl Into<String>, detail_fr: impl Into<String>) -> Self {
+        Self::of(Code::EnvelopeInvalid, detail, detail_fr)
     }
+}
+
+/// A cursor that this node did not give out.
+#[must_use]
+pub fn not_a_cursor() -> ApiError {
+    ApiError::invalid(
+        "`after` is not a cursor of this node.",
+        "`after` n'est pas un curseur de ce nœud.",
+    )
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut problem = self.0;
-        problem.instance = format!("urn:uuid:{}", Uuid::now_v7());
+        let problem = self.named().0;
         let status =
             StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         tracing::debug!(code = %problem.code, detail = problem.detail, "refused");
@@ -63,7 +78,7 @@ impl IntoResponse for ApiError {
         let json = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, json);
         if matches!(problem.status, 429 | 503) {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+            headers.insert(header::RETRY_AFTER, problem.retry_after.unwrap_or(2).into());
         }
         if problem.status == 401 {
             let bearer = HeaderValue::from_static("Bearer realm=\"pli\"");
@@ -97,9 +112,11 @@ impl From<ContentError> for ApiError {
                 "The content was erased; its proofs remain.",
                 "Le contenu a été effacé ; ses preuves demeurent.",
             ),
-            ContentError::Full(_) => {
-                Self::of(Code::Overloaded, "No room for documents.", "Plus de place.")
-            }
+            ContentError::Full(_) => Self::of(
+                Code::StorageFull,
+                "No room for documents; nothing was kept.",
+                "Plus de place pour les documents ; rien n'a été gardé.",
+            ),
             ContentError::Mismatch(_) | ContentError::Io(_) => Self::of(
                 Code::Internal,
                 "A document cannot be read or written.",

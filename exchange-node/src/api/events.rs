@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use schemas::api::Page;
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::access::{Caller, Scope};
 use crate::api::App;
 use crate::api::error::ApiResult;
+use crate::api::extract::Query;
 use crate::api::messages::{cursor, next};
 use crate::wakes::Wakes;
 

@@ -1,7 +1,7 @@
 //! Evidence and bundles.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use exchange_store::rows::EvidenceRow;
@@ -12,6 +12,7 @@ use schemas::problem::Code;
 
 use crate::access::{Caller, Scope};
 use crate::api::error::{ApiError, ApiResult};
+use crate::api::extract::Path;
 use crate::api::{App, view};
 
 /// Media type of a seal (RFC 8551 §3.2).

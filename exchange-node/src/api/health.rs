@@ -10,12 +10,17 @@ use axum::response::{IntoResponse, Response};
 use schemas::api::{DependencyHealth, Readiness};
 use schemas::time::Timestamp;
 use serde_json::json;
+use signing::tsp::{NoToken, Token};
 
 use crate::api::App;
 use crate::node::Node;
+use crate::peers;
+use crate::telemetry::{figures, outages};
 
 /// Longest wait for one dependency.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a node says that it had to refuse calls.
+const RECENTLY: Duration = Duration::from_secs(10);
 
 /// `GET /health/live`
 pub async fn live() -> Json<serde_json::Value> {
@@ -33,16 +38,65 @@ pub async fn ready(State(app): State<App>) -> Response {
 /// unready: it still keeps the promise it makes.
 pub async fn examine(node: &Node) -> Readiness {
     let now = node.clock.now();
+    let imprint = signing::digest::sha256(now.to_string().as_bytes());
+    let mut clock = None;
+    let tsa = tried("tsa", async {
+        let stamped = node.tsa.stamp(&imprint, now).await;
+        clock = compared(&stamped);
+        stamped
+    });
+    let (mut dependencies, tsa) = tokio::join!(examine_own(node, now), tsa);
+    dependencies.push(tsa);
+    dependencies.extend(clock);
+    // What is said of peers lies in the database: no second wait for one that is away.
+    let peers = match dependencies.iter().any(|d| d.name == "store" && d.ready) {
+        true => peers::unusual(node).await,
+        false => Vec::new(),
+    };
+    Readiness { peers, ..noted(node, dependencies, now) }
+}
+
+/// The same without the timestamp authority.
+pub async fn look(node: &Node) -> Readiness {
+    let now = node.clock.now();
+    let dependencies = examine_own(node, now).await;
+    noted(node, dependencies, now)
+}
+
+async fn examine_own(node: &Node, now: Timestamp) -> Vec<DependencyHealth> {
     let store = tried("store", node.store.probe(now));
     let content = tried("content", node.content.probe());
-    let backbone = tried("backbone", node.backbone.probe());
-    let imprint = signing::digest::sha256(now.to_string().as_bytes());
-    let tsa = tried("tsa", async { node.tsa.stamp(&imprint, now).await });
-    let directory = async { directory(node, now) };
-    let (store, content, backbone, tsa, directory) =
-        tokio::join!(store, content, backbone, tsa, directory);
-    let ready = store.ready && content.ready && directory.ready;
-    Readiness { ready, dependencies: vec![store, content, backbone, tsa, directory] }
+    let roads =
+        node.roads.all().map(|road| async { tried(&road.title(), road.backbone.probe()).await });
+    let roads = futures::future::join_all(roads);
+    let (store, content, roads) = tokio::join!(store, content, roads);
+    let mut dependencies = vec![store, content, room(node), directory(node, now)];
+    dependencies.extend(roads);
+    dependencies
+}
+
+/// Adds since when each that does not work has not worked.
+fn noted(node: &Node, mut dependencies: Vec<DependencyHealth>, now: Timestamp) -> Readiness {
+    for dependency in &mut dependencies {
+        let spell = outages::note(&node.id, &dependency.name, dependency.ready, now);
+        if let Some(reason) = &mut dependency.reason
+            && !reason.contains(", since ")
+        {
+            reason.push_str(&format!(", since {}", spell.since));
+        }
+    }
+    let needed = |name: &str| dependencies.iter().all(|d| d.name != name || d.ready);
+    let ready = ["store", "content", "directory"].into_iter().all(needed);
+    Readiness { ready, dependencies, peers: Vec::new() }
+}
+
+/// Our clock beside that of a timestamp authority; none when no authority says a time.
+fn compared(stamped: &Result<Token, NoToken>) -> Option<DependencyHealth> {
+    let reason = match stamped {
+        Ok(_) => None,
+        Err(failures) => Some(failures.clock()?),
+    };
+    Some(DependencyHealth { name: "clock".to_owned(), ready: reason.is_none(), reason })
 }
 
 async fn tried<T, E: std::fmt::Display>(
@@ -55,6 +109,18 @@ async fn tried<T, E: std::fmt::Display>(
         Err(_) => Some("no answer in time".to_owned()),
     };
     DependencyHealth { name: name.to_owned(), ready: reason.is_none(), reason }
+}
+
+/// Whether submissions are taken. A node that refuses them still serves what it holds: ready.
+fn room(node: &Node) -> DependencyHealth {
+    let closed = node.admission.closed();
+    let closed = closed.map(|c| format!("{}: {}, since {}", c.code.as_str(), c.why, c.since));
+    let (waiting, most) = node.engine.depth();
+    let full = node.engine.was_full_within(RECENTLY).then(|| {
+        format!("overloaded: {waiting} of {most} items wait to be kept, and calls were refused")
+    });
+    let reason = node.recollection.reason().or(closed).or(full);
+    DependencyHealth { name: "room".to_owned(), ready: reason.is_none(), reason }
 }
 
 fn directory(node: &Node, now: Timestamp) -> DependencyHealth {
@@ -72,28 +138,7 @@ fn directory(node: &Node, now: Timestamp) -> DependencyHealth {
 
 /// `GET /metrics`, in the text format of Prometheus.
 pub async fn metrics(State(app): State<App>) -> Response {
-    gauges(&app.node).await;
+    figures::measure(&app.node).await;
     let text = app.metrics.as_ref().map(|m| m.render()).unwrap_or_default();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
-}
-
-/// The four ages that matter, and what is waiting.
-async fn gauges(node: &Node) {
-    let now = node.clock.now();
-    let Ok(counts) = node.store.counts(now).await else {
-        metrics::gauge!("pli_store_up").set(0.0);
-        return;
-    };
-    metrics::gauge!("pli_store_up").set(1.0);
-    let age = |at: Option<Timestamp>| at.map_or(0.0, |at| now.since(at).max(0) as f64 / 1_000.0);
-    metrics::gauge!("pli_oldest_unsent_seconds").set(age(counts.oldest_unsent));
-    metrics::gauge!("pli_oldest_unacknowledged_seconds").set(age(counts.oldest_unacknowledged));
-    metrics::gauge!("pli_oldest_unanchored_seconds").set(age(counts.oldest_unanchored));
-    metrics::gauge!("pli_oldest_uncollected_seconds").set(age(counts.oldest_uncollected));
-    metrics::gauge!("pli_dead_letters").set(counts.dead as f64);
-    metrics::gauge!("pli_frames_set_aside").set(counts.set_aside as f64);
-    metrics::gauge!("pli_evidence_total").set(counts.evidence.0 as f64);
-    for (role, state, count) in counts.deliveries {
-        metrics::gauge!("pli_deliveries", "role" => role, "state" => state).set(count as f64);
-    }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::{Body, Bytes};
-use axum::extract::{Path, Query, State};
+use axum::body::Body;
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use exchange_store::rows::{Cause, DeliveryRow};
@@ -13,13 +13,13 @@ use schemas::envelope::Document;
 use schemas::ids::{DeliveryId, DocumentId};
 use schemas::problem::Code;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::access::{Caller, Own, Scope};
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::events::MAX_WAIT;
+use crate::api::extract::{Path, Query, Whole, json};
 use crate::api::messages::{cursor, next};
 use crate::api::submission::idempotency_key;
 use crate::api::{App, view};
@@ -103,7 +103,10 @@ pub async fn document(
     if headers.get(header::IF_NONE_MATCH).is_some_and(|t| t.as_bytes() == etag.as_bytes()) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
     }
-    let range = download::range(&headers, manifest.size)?;
+    let range = match download::range(&headers, manifest.size, &etag) {
+        Ok(range) => range,
+        Err(refusal) => return Ok(unsatisfiable(refusal, manifest.size)),
+    };
     let key = app
         .node
         .keys
@@ -112,6 +115,15 @@ pub async fn document(
         .map_err(crate::plaintext::PlainError::from)?;
     let stream = download::plaintext(&app.node, &manifest, key, &range).await?;
     Ok(answer(&manifest, &range, &etag, Body::from_stream(stream)))
+}
+
+/// RFC 9110 §15.5.17: says how large the document is.
+fn unsatisfiable(refusal: ApiError, size: u64) -> Response {
+    let mut response = refusal.into_response();
+    if let Ok(value) = HeaderValue::from_str(&format!("bytes */{size}")) {
+        response.headers_mut().insert(header::CONTENT_RANGE, value);
+    }
+    response
 }
 
 /// Content stays closed while the recipient has not accepted it.
@@ -154,6 +166,17 @@ fn answer(document: &Document, range: &ByteRange, etag: &str, body: Body) -> Res
     response
 }
 
+/// The versions in `If-Match` (RFC 9110 §13.1.1): the tags of the delivery that the caller has
+/// seen. One that is not ours matches nothing.
+fn if_match(headers: &HeaderMap) -> Option<Vec<i64>> {
+    let value = headers.get(header::IF_MATCH)?.to_str().unwrap_or_default().trim();
+    if value == "*" {
+        return None;
+    }
+    let tags = value.split(',').filter_map(|t| t.trim().strip_prefix('"')?.strip_suffix('"'));
+    Some(tags.filter_map(|t| t.parse().ok()).collect())
+}
+
 async fn act(
     app: &App,
     caller: &Caller,
@@ -167,15 +190,15 @@ async fn act(
         Some(key) => Cause(format!("idem:{member}:{id}:{key}")),
         None => Cause(format!("act:{}", Uuid::now_v7())),
     };
-    Ok(app.node.engine.act(Act { cause, delivery: id, what }).await?)
+    Ok(app.node.engine.act(Act { cause, delivery: id, what, if_match: if_match(headers) }).await?)
 }
 
-async fn receipt(app: &App, acted: Acted) -> ApiResult<Json<Receipt>> {
+async fn receipt(own: &Own<'_>, row: &DeliveryRow, acted: Acted) -> ApiResult<Json<Receipt>> {
     let id = acted.evidence.ok_or_else(|| {
         ApiError::of(Code::Internal, "No evidence came of it.", "Aucune preuve produite.")
     })?;
-    let row = app.node.store.evidence(id).await?.ok_or_else(ApiError::not_found)?;
-    let evidence: Step = view::step(&row).ok_or_else(ApiError::not_found)?;
+    let found = own.evidence_about(row, id).await?.ok_or_else(ApiError::not_found)?;
+    let evidence: Step = view::step(&found).ok_or_else(ApiError::not_found)?;
     let state = acted.delivery.phase.name().to_owned();
     Ok(Json(Receipt { delivery_id: acted.delivery.id, state, evidence }))
 }
@@ -188,10 +211,11 @@ pub async fn acknowledge(
     headers: HeaderMap,
 ) -> ApiResult<Json<Receipt>> {
     caller.need(Scope::Receive)?;
-    let row = find(&caller.own(&app.node), &id).await?;
+    let own = caller.own(&app.node);
+    let row = find(&own, &id).await?;
     let by = caller.member.clone();
     let acted = act(&app, &caller, &headers, row.delivery.id, What::Acknowledge { by }).await?;
-    receipt(&app, acted).await
+    receipt(&own, &row, acted).await
 }
 
 /// `POST /v1/inbox/{id}/accept`
@@ -202,10 +226,11 @@ pub async fn accept(
     headers: HeaderMap,
 ) -> ApiResult<Json<Receipt>> {
     caller.need(Scope::Receive)?;
-    let row = find(&caller.own(&app.node), &id).await?;
+    let own = caller.own(&app.node);
+    let row = find(&own, &id).await?;
     let by = caller.member.clone();
     let acted = act(&app, &caller, &headers, row.delivery.id, What::Accept { by }).await?;
-    receipt(&app, acted).await
+    receipt(&own, &row, acted).await
 }
 
 /// `POST /v1/inbox/{id}/refuse`
@@ -214,15 +239,17 @@ pub async fn refuse(
     caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    Whole(body): Whole,
 ) -> ApiResult<Json<Receipt>> {
     caller.need(Scope::Receive)?;
-    let refusal: Refusal = if body.is_empty() { Refusal::default() } else { json(&body)? };
+    let refusal: Refusal =
+        if body.is_empty() { Refusal::default() } else { json(&headers, &body)? };
     bounded(refusal.reason.as_deref())?;
-    let row = find(&caller.own(&app.node), &id).await?;
+    let own = caller.own(&app.node);
+    let row = find(&own, &id).await?;
     let what = What::Refuse { by: caller.member.clone(), reason: refusal.reason };
     let acted = act(&app, &caller, &headers, row.delivery.id, what).await?;
-    receipt(&app, acted).await
+    receipt(&own, &row, acted).await
 }
 
 /// `POST /v1/inbox/{id}/status`, for the recipient, and for the sender who closes or reopens.
@@ -231,10 +258,10 @@ pub async fn status(
     caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    Whole(body): Whole,
 ) -> ApiResult<Json<serde_json::Value>> {
     let own = caller.own(&app.node);
-    let new: NewStatus = json(&body)?;
+    let new: NewStatus = json(&headers, &body)?;
     bounded(new.message.as_deref())?;
     bounded(new.reason.as_deref())?;
     let id: DeliveryId = id.parse().map_err(|_| ApiError::not_found())?;
@@ -256,15 +283,12 @@ pub async fn status(
     })))
 }
 
-fn json<T: DeserializeOwned>(body: &[u8]) -> ApiResult<T> {
-    serde_json::from_slice(body).map_err(|e| ApiError::invalid(e.to_string()))
-}
-
 fn bounded(text: Option<&str>) -> ApiResult<()> {
     match text {
-        Some(text) if text.chars().count() > 1_000 => {
-            Err(ApiError::invalid("a text has more than 1,000 characters"))
-        }
+        Some(text) if text.chars().count() > 1_000 => Err(ApiError::invalid(
+            "A text has more than 1,000 characters.",
+            "Un texte dépasse 1 000 caractères.",
+        )),
         _ => Ok(()),
     }
 }

@@ -1,9 +1,12 @@
 //! The REST interface `/v1`.
 //!
-//! - [`auth`]: tokens in, [`crate::access::Caller`] out; [`error`]: every refusal is a problem;
-//! - [`documents`], [`messages`], [`submission`], [`evidence`]: what a sender uses;
+//! - [`auth`]: tokens in, [`crate::access::Caller`] out; [`error`], [`extract`]: every refusal is a
+//!   problem, and every body that is read whole is bounded;
+//! - [`documents`], [`resumable`], [`messages`], [`submission`] with [`multipart`], [`evidence`]:
+//!   what a sender uses;
 //! - [`inbox`], [`events`]: what a recipient uses;
 //! - [`mod@reference`]: directory and catalogue; [`health`]: for operators and balancers;
+//! - [`mod@trace`]: what each call leaves in figures and traces;
 //! - [`view`]: from rows to the shapes of `schemas::api`.
 
 pub mod auth;
@@ -11,29 +14,28 @@ pub mod documents;
 pub mod error;
 pub mod events;
 pub mod evidence;
+pub mod extract;
 pub mod health;
 pub mod inbox;
 pub mod messages;
+pub mod multipart;
 pub mod reference;
+pub mod resumable;
 pub mod submission;
+mod trace;
 pub mod view;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::HeaderValue;
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
+use axum::routing::{get, head, post};
 use schemas::problem::Code;
 
 use crate::api::auth::TokenCache;
 use crate::api::error::ApiError;
 use crate::node::Node;
-
-/// Largest JSON body.
-const MAX_JSON: usize = 1024 * 1024;
 
 /// What every route can reach.
 #[derive(Clone, Debug)]
@@ -60,22 +62,35 @@ pub fn router(
         .route("/metrics", get(health::metrics))
         .route("/openapi.json", get(reference::openapi))
         .route("/docs", get(reference::docs))
-        .fallback(async || ApiError::of(Code::NotFound, "no such route", "adresse inconnue"))
-        .method_not_allowed_fallback(async || {
-            ApiError::of(Code::MethodNotAllowed, "see /openapi.json", "voir /openapi.json")
+        .fallback(async || {
+            ApiError::of(
+                Code::NotFound,
+                "There is no such route: see /openapi.json.",
+                "Cette adresse n'existe pas : voir /openapi.json.",
+            )
         })
-        .layer(DefaultBodyLimit::max(MAX_JSON))
-        .layer(middleware::from_fn(trace))
+        .method_not_allowed_fallback(async || {
+            ApiError::of(
+                Code::MethodNotAllowed,
+                "This route has other methods: see /openapi.json.",
+                "Cette adresse a d'autres méthodes : voir /openapi.json.",
+            )
+        })
+        // Documents are streamed; what is read whole is bounded by `extract` and `multipart`.
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(app.clone(), crate::admission::guard))
+        .layer(middleware::from_fn_with_state(app.clone(), trace::trace))
         .with_state(app)
 }
 
 fn v1() -> Router<App> {
     Router::new()
-        .route("/v1/documents", post(documents::upload).layer(DefaultBodyLimit::disable()))
+        .route("/v1/documents", post(documents::upload))
         .route(
-            "/v1/messages",
-            post(submission::submit).layer(DefaultBodyLimit::disable()).get(messages::list),
+            "/v1/documents/{id}",
+            head(resumable::head).patch(resumable::patch).delete(resumable::cancel),
         )
+        .route("/v1/messages", post(submission::submit).get(messages::list))
         .route("/v1/messages/{id}", get(messages::one))
         .route("/v1/messages/{id}/evidence", get(evidence::of_message))
         .route("/v1/messages/{id}/proof", get(evidence::proof))
@@ -92,20 +107,4 @@ fn v1() -> Router<App> {
         .route("/v1/directory/parties/{scheme}/{id}", get(reference::party))
         .route("/v1/processes", get(reference::processes))
         .route("/v1/processes/{code}", get(reference::process))
-}
-
-/// Gives back the trace context of the caller (W3C), and counts.
-async fn trace(request: Request, next: Next) -> Response {
-    let parent: Option<HeaderValue> = request.headers().get("traceparent").cloned();
-    let method = request.method().clone();
-    let started = std::time::Instant::now();
-    let mut response = next.run(request).await.into_response();
-    if let Some(parent) = parent {
-        response.headers_mut().insert("traceparent", parent);
-    }
-    let status = response.status().as_u16().to_string();
-    metrics::counter!("pli_http_requests_total", "method" => method.to_string(), "status" => status)
-        .increment(1);
-    metrics::histogram!("pli_http_request_seconds").record(started.elapsed().as_secs_f64());
-    response
 }

@@ -1,7 +1,7 @@
 //! Directory, catalogue and the description of the interface.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
 use base64::Engine as _;
@@ -16,7 +16,8 @@ use serde::Deserialize;
 
 use crate::access::Caller;
 use crate::api::App;
-use crate::api::error::{ApiError, ApiResult};
+use crate::api::error::{ApiError, ApiResult, not_a_cursor};
+use crate::api::extract::{Path, Query};
 
 /// What to look for.
 #[derive(Debug, Deserialize)]
@@ -67,7 +68,7 @@ pub async fn parties(
 fn place(after: &str) -> ApiResult<Party> {
     let key = URL_SAFE_NO_PAD.decode(after).ok().and_then(|b| String::from_utf8(b).ok());
     let party = key.and_then(|key| key.parse().ok());
-    party.ok_or_else(|| ApiError::invalid("after is not a cursor"))
+    party.ok_or_else(not_a_cursor)
 }
 
 /// `GET /v1/directory/parties/{scheme}/{id}`

@@ -1,39 +1,38 @@
 //! `POST /v1/messages`, as JSON over uploaded documents, or as multipart with the files.
 
-use std::collections::HashSet;
-
 use axum::Json;
-use axum::extract::{FromRequest, Multipart, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use exchange_store::rows::{Cause, Upload};
-use futures::TryStreamExt;
-use schemas::api::{MessageView, NewMessage, Recipient};
+use exchange_core::input::Finding;
+use exchange_store::rows::Upload;
+use schemas::api::{MessageView, NewDocument, NewMessage, Recipient};
 use schemas::digest::Digest;
 use schemas::envelope::{Document, Envelope};
 use schemas::ids::{ConversationId, DocumentId, MessageId};
 use schemas::party::Party;
 use schemas::problem::Code;
 use schemas::time::Timestamp;
-use signing::digest::{Sha256Stream, sha256};
+use signing::digest::sha256;
 use uuid::Uuid;
 
 use crate::access::{Caller, Own, Scope};
-use crate::api::documents::{checked_name, intake, life, max_size, media_type, refused};
 use crate::api::error::{ApiError, ApiResult};
-use crate::api::{App, MAX_JSON, view};
+use crate::api::{App, extract, multipart, view};
 use crate::directory::Snapshot;
 use crate::engine::{Submit, Submitted};
-use crate::node::Node;
-use crate::upload::Announced;
+use crate::quota::Standing;
 
 /// What the client said, with its documents stored.
-struct Said {
-    message: NewMessage,
-    uploads: Vec<Upload>,
-    /// Whether the documents came in the same call.
-    fresh: bool,
-    fingerprint: Digest,
+pub(super) struct Said {
+    pub(super) message: NewMessage,
+    /// In the order of the message; all of them, unless there are findings.
+    pub(super) documents: Vec<(NewDocument, Upload)>,
+    /// Those that came in the same call and were stored.
+    pub(super) brought: Vec<Upload>,
+    /// What is wrong with the documents.
+    pub(super) findings: Vec<Finding>,
+    pub(super) fingerprint: Digest,
 }
 
 /// Reads and checks an `Idempotency-Key`.
@@ -46,7 +45,10 @@ pub fn idempotency_key(headers: &HeaderMap) -> ApiResult<Option<String>> {
     };
     let key = value.to_str().map(|v| v.trim().trim_matches('"')).unwrap_or_default();
     if key.is_empty() || key.len() > 255 {
-        return Err(ApiError::invalid("Idempotency-Key must have 1 to 255 visible characters"));
+        return Err(ApiError::invalid(
+            "Idempotency-Key must have 1 to 255 visible characters.",
+            "Idempotency-Key doit compter de 1 à 255 caractères visibles.",
+        ));
     }
     Ok(Some(key.to_owned()))
 }
@@ -61,37 +63,67 @@ pub async fn submit(
     let node = &app.node;
     let own = caller.own(node);
     let key = idempotency_key(request.headers())?;
-    let kind = request.headers().get(header::CONTENT_TYPE);
-    let kind = kind.and_then(|v| v.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
-    let said = if kind.starts_with("multipart/form-data") {
-        multipart(node, &own, request).await?
-    } else if kind.starts_with("application/json") {
-        json(&own, request).await?
-    } else {
-        return Err(ApiError::envelope("send application/json or multipart/form-data"));
+    let said = match extract::media_type(request.headers()).as_deref() {
+        Some("multipart/form-data") => multipart::read(node, &own, request).await?,
+        Some("application/json") => json(&own, request).await?,
+        _ => {
+            extract::hear_out(&mut request.into_body().into_data_stream()).await;
+            return Err(extract::not_taken("application/json, multipart/form-data"));
+        }
     };
     let now = node.clock.now();
     let snapshot = node.directory.current();
+    let cause = key.as_deref().map(|key| own.cause(key));
+    let more = (1, said.documents.iter().map(|(_, upload)| upload.size).sum());
+    let over = over_quota(&own, key.as_deref(), more).await?;
+    // A refusal for a quota is not remembered under the key: the same call succeeds tomorrow.
+    let key = key.filter(|_| over.is_none());
     let envelope = envelope(&said, &own, key.as_deref(), &snapshot, now);
     let submit = Submit {
-        cause: key.map(|key| Cause(format!("idem:{}:{key}", own.key()))),
+        cause: cause.filter(|_| over.is_none()),
         fingerprint: said.fingerprint,
         envelope,
         member: own.member().clone(),
-        uploads: said.uploads,
-        fresh: said.fresh,
-        findings: Vec::new(),
+        uploads: said.documents.into_iter().map(|(_, upload)| upload).collect(),
+        fresh: !said.brought.is_empty(),
+        findings: over.iter().map(Standing::finding).chain(said.findings).collect(),
     };
-    let brought = if submit.fresh { submit.uploads.clone() } else { Vec::new() };
     let submitted = node.engine.submit(submit).await;
     if submitted.as_ref().map_or(true, |s| s.written.is_none()) {
         // No message took them: recorded alone, they go when their time is over.
-        for upload in &brought {
-            node.store.put_upload(upload).await?;
+        for upload in &said.brought {
+            own.put_upload(upload).await?;
         }
     }
-    let submitted = submitted?;
-    answer(&own, &snapshot, submitted).await
+    let submitted = submitted.map_err(|error| {
+        let mut error = ApiError::from(error);
+        if error.0.code == Code::QuotaExceeded {
+            error.0.retry_after = over.as_ref().map(Standing::rest);
+        }
+        error
+    })?;
+    let counted =
+        submitted.written.as_ref().and_then(|_| node.quotas.count(own.member(), more, now));
+    let mut response = answer(&own, &snapshot, submitted).await?;
+    if let Some(standing) = counted {
+        standing.tell(response.headers_mut());
+    }
+    Ok(response)
+}
+
+/// Where the member stands, if what it sends is more than its quota; none for a repeat of what was
+/// answered before.
+async fn over_quota(
+    own: &Own<'_>,
+    key: Option<&str>,
+    more: (u64, u64),
+) -> ApiResult<Option<Standing>> {
+    let standing = own.standing(more).await?;
+    let Some(over) = standing.filter(|standing| !standing.allows(more)) else { return Ok(None) };
+    match key {
+        Some(key) if own.is_known(key).await? => Ok(None),
+        _ => Ok(Some(over)),
+    }
 }
 
 async fn answer(own: &Own<'_>, snapshot: &Snapshot, submitted: Submitted) -> ApiResult<Response> {
@@ -124,26 +156,34 @@ async fn answer(own: &Own<'_>, snapshot: &Snapshot, submitted: Submitted) -> Api
     Ok(response)
 }
 
-fn parse(bytes: &[u8]) -> ApiResult<NewMessage> {
-    serde_json::from_slice(bytes).map_err(|e| ApiError::envelope(e.to_string()))
+/// Reads the JSON of a message.
+///
+/// # Errors
+/// `envelope-invalid`.
+pub(super) fn parse(bytes: &[u8]) -> ApiResult<NewMessage> {
+    serde_json::from_slice(bytes).map_err(|e| {
+        ApiError::envelope(
+            format!("The message cannot be read: {e}."),
+            format!("Le pli est illisible : {e}."),
+        )
+    })
 }
 
 /// JSON: documents are ids of uploads.
 async fn json(own: &Own<'_>, request: Request) -> ApiResult<Said> {
-    let body = axum::body::to_bytes(request.into_body(), MAX_JSON)
-        .await
-        .map_err(|e| ApiError::envelope(e.to_string()))?;
+    let body = extract::whole(request.into_body()).await?;
     let message = parse(&body)?;
     let ids: Option<Vec<DocumentId>> =
         message.documents.iter().map(|d| d.id.parse().ok()).collect();
     let ids = ids.ok_or_else(document_unknown)?;
     let mut found = own.uploads(&ids).await?;
-    let mut uploads = Vec::with_capacity(ids.len());
-    for id in ids {
+    let mut documents = Vec::with_capacity(ids.len());
+    for (new, id) in message.documents.iter().zip(ids) {
         let place = found.iter().position(|u| u.id == id).ok_or_else(document_unknown)?;
-        uploads.push(found.swap_remove(place));
+        documents.push((new.clone(), found.swap_remove(place)));
     }
-    Ok(Said { message, uploads, fresh: false, fingerprint: sha256(&body) })
+    let (brought, findings) = (Vec::new(), Vec::new());
+    Ok(Said { message, documents, brought, findings, fingerprint: sha256(&body) })
 }
 
 fn document_unknown() -> ApiError {
@@ -152,61 +192,6 @@ fn document_unknown() -> ApiError {
         "Upload each document once, and name each once.",
         "Déposez chaque document une fois, et citez-le une fois.",
     )
-}
-
-/// Multipart: the part `message` first, then one part per file.
-async fn multipart(node: &Node, own: &Own<'_>, request: Request) -> ApiResult<Said> {
-    let bad = |e: axum::extract::multipart::MultipartError| ApiError::envelope(e.body_text());
-    let mut parts = Multipart::from_request(request, &())
-        .await
-        .map_err(|e| ApiError::envelope(e.body_text()))?;
-    let first = parts.next_field().await.map_err(bad)?;
-    let first = first.filter(|f| f.name() == Some("message"));
-    let first = first.ok_or_else(|| ApiError::envelope("the first part must be \"message\""))?;
-    let text = first.bytes().await.map_err(bad)?;
-    let message = parse(&text)?;
-    let mut sum = Sha256Stream::new();
-    sum.update(&text);
-    let max = max_size(node, Some(&message.process)).or_else(|_| max_size(node, None))?;
-    let mut uploads: Vec<Option<Upload>> = vec![None; message.documents.len()];
-    let mut seen = HashSet::new();
-    while let Some(part) = parts.next_field().await.map_err(bad)? {
-        let name = part.name().unwrap_or_default().to_owned();
-        let place = message.documents.iter().position(|d| d.id == name);
-        let place = place.filter(|_| seen.insert(name.clone())).ok_or_else(|| {
-            ApiError::envelope(format!("part {name:?} is not a document of the message"))
-        })?;
-        let upload = file(node, own, part, max).await?;
-        sum.update(name.as_bytes());
-        sum.update(upload.sha256.as_bytes());
-        if let Some(slot) = uploads.get_mut(place) {
-            *slot = Some(upload);
-        }
-    }
-    let uploads: Option<Vec<Upload>> = uploads.into_iter().collect();
-    let uploads = uploads.ok_or_else(|| ApiError::envelope("a document has no part"))?;
-    Ok(Said { message, uploads, fresh: true, fingerprint: sum.finish() })
-}
-
-async fn file(
-    node: &Node,
-    own: &Own<'_>,
-    part: axum::extract::multipart::Field<'_>,
-    max_size: u64,
-) -> ApiResult<Upload> {
-    let name = part.file_name().or_else(|| part.name()).unwrap_or_default().to_owned();
-    let announced = Announced {
-        name: checked_name(name)?,
-        media_type: media_type(part.content_type())?,
-        sha256: None,
-        max_size,
-    };
-    let now = node.clock.now();
-    let stream = part.map_err(|e| e.body_text());
-    let stream = Box::pin(stream);
-    let mut upload = intake(node).take(announced, own.key(), stream, now).await.map_err(refused)?;
-    upload.expires = Some(now.plus(life(node)));
-    Ok(upload)
 }
 
 /// Mints the identifiers and puts the envelope together.
@@ -223,8 +208,9 @@ fn envelope(
         Uuid::new_v5(&schemas::ids::namespace(), name.as_bytes())
     });
     let recipients = message.recipients.iter().map(|r| recipient(r, snapshot)).collect();
-    let documents = message.documents.iter().zip(&said.uploads);
-    let documents = documents
+    let documents = said
+        .documents
+        .iter()
         .map(|(new, upload)| Document {
             id: upload.id,
             name: upload.name.clone(),

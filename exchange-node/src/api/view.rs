@@ -5,7 +5,9 @@ use exchange_store::rows::{DeliveryRow, EvidenceRow, Kind};
 use schemas::api::{DeliveryView, DocumentView, InboxItem, MessageView, PartyView, Step};
 use schemas::envelope::{Document, Envelope};
 use schemas::event::Event;
+use schemas::evidence::delay;
 use schemas::party::Party;
+use schemas::time::SECOND;
 
 use crate::access::OwnMessage;
 use crate::directory::Snapshot;
@@ -44,6 +46,10 @@ pub fn step(row: &EvidenceRow) -> Option<Step> {
         node: row.evidence.node.clone(),
         sealed: Some(row.evidence.sealed_at),
         anchored: row.anchored_at,
+        delay_seconds: row
+            .anchored_at
+            .and_then(|anchored| delay(row.evidence.at, anchored))
+            .map(|late| late / SECOND),
     })
 }
 
@@ -101,6 +107,7 @@ pub fn delivery(
         since: delivery.since,
         next_due: delivery.next_due(),
         business_status: delivery.business,
+        hindrance: None,
         evidence,
     }
 }

@@ -71,7 +71,12 @@ fn look(config: &Config, lang: Lang) -> Vec<Finding> {
     found.url("node.public_url", &config.node.public_url, &["http://", "https://"]);
     found.url("store.url", &config.store.url, &["sqlite://", "postgres://", "postgresql://"]);
     let roads = ["embedded://", "amqp://", "amqps://", "kafka://"];
-    found.url("backbone.url", &config.backbone.url, &roads);
+    for section in config.backbone.all() {
+        found.url("backbone.url", &section.url, &roads);
+    }
+    if let Some(url) = &config.telemetry.otlp_url {
+        found.url("telemetry.otlp_url", url, &["http://", "https://"]);
+    }
     found.keys(config);
     found.files("trust.anchors", &config.trust.anchors);
     found.files("trust.tsa_anchors", &config.trust.tsa_anchors);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use exchange_core::route::Freshness;
 use exchange_store::content::{Content as _, FsContent};
-use schemas::time::{DAY, Timestamp};
+use schemas::time::{DAY, SECOND, Timestamp};
 use serde::Serialize;
 use signing::digest::sha256;
 use signing::encrypt::{DocumentKey, unwrap, wrap};
@@ -16,10 +16,12 @@ use signing::trust::SealVerifier;
 use signing::tsp::TsaClient;
 
 use super::{Call, Text, text};
+use crate::admission::Admission;
 use crate::clock::{self, Clock as _};
-use crate::config::Config;
+use crate::config::{BackboneSection, Config};
 use crate::directory::Follower;
 use crate::keys::Keys;
+use crate::roads::Road;
 
 /// Longest wait for one dependency.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -57,6 +59,10 @@ const CONTENT: Text = text(
     "content.dir must be writable, with room on its disk",
     "content.dir doit être accessible en écriture, avec de la place sur son disque",
 );
+const ROOM: Text = text(
+    "free space there: submissions are refused below limits.min_free_bytes, and taken again above",
+    "libérez de la place : sous limits.min_free_bytes les dépôts sont refusés, puis repris au-dessus",
+);
 const BACKBONE: Text = text(
     "is the broker running, backbone.url right, and may this login make and read its lanes?",
     "le courtier tourne-t-il, backbone.url est-elle juste, ce compte a-t-il les droits voulus ?",
@@ -64,6 +70,10 @@ const BACKBONE: Text = text(
 const TSA: Text = text(
     "is it reachable from here, and does trust.tsa_anchors hold its anchor?",
     "est-il joignable d'ici, et trust.tsa_anchors contient-il son ancre ?",
+);
+const CLOCK: Text = text(
+    "set the clock (NTP): other nodes refuse what is more than five minutes ahead",
+    "mettez l'horloge à l'heure (NTP) : les autres nœuds refusent plus de cinq minutes d'avance",
 );
 const SOUND: Text = text("All is well.", "Tout va bien.");
 const ILL: Text = text("{0} thing(s) do not work.", "{0} point(s) ne fonctionnent pas.");
@@ -79,11 +89,17 @@ pub(super) async fn run(config: &Config, call: &Call) -> anyhow::Result<()> {
     }
     visit.examine("store", STORE, store(config, now)).await?;
     visit.examine("content", CONTENT, content(config)).await?;
-    visit.examine("backbone", BACKBONE, backbone(config)).await?;
+    visit.examine("room", ROOM, async { room(config) }).await?;
+    for section in config.backbone.all() {
+        let name = section.name.as_ref().map_or_else(String::new, |name| format!(" {name}"));
+        let examined = backbone(config, section);
+        visit.examine(&format!("backbone{name}"), BACKBONE, examined).await?;
+    }
     for url in &config.tsa.urls {
         let keys = keys.as_ref();
         visit.examine(&format!("tsa {url}"), TSA, tsa(url, keys, now)).await?;
     }
+    visit.examine("clock", CLOCK, clock(config, now)).await?;
     let ill = visit.findings.iter().filter(|f| !f.ok).count();
     if ill == 0 {
         call.screen.tell(SOUND, &[]);
@@ -203,19 +219,35 @@ async fn content(config: &Config) -> Examined<()> {
     Ok(((), dir.display().to_string()))
 }
 
-async fn backbone(config: &Config) -> Examined<()> {
+fn room(config: &Config) -> Examined<()> {
+    let (free, floor) = (Admission::new(config).free(), config.limits.min_free_bytes);
+    ensure!(free >= floor, "{free} bytes are free, {floor} must stay free");
+    Ok(((), format!("{} MiB free", free >> 20)))
+}
+
+async fn backbone(config: &Config, section: &BackboneSection) -> Examined<()> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let options = broker_adapter::Options {
-        node: Some(config.node.id.clone()),
-        confirm_timeout: PATIENCE / 3,
-        ..broker_adapter::Options::default()
-    };
-    let road = broker_adapter::open(&config.backbone.url, options).await?;
+    let road = Road::open(config, section).await?.backbone;
     let probed = road.probe().await;
     let name = road.name();
     road.close().await;
     let took = probed?;
     Ok(((), format!("{name}, a round trip in {} ms", took.as_millis())))
+}
+
+/// Compares the clock with that of the first authority that says a time.
+async fn clock(config: &Config, now: Timestamp) -> Examined<()> {
+    let client = TsaClient::new(config.tsa.urls.clone());
+    match client.stamp(&sha256(now.to_string().as_bytes()), now).await {
+        Ok(token) => {
+            let off = now.since(token.gen_time());
+            Ok(((), format!("{} s from that of an authority", off.abs() / SECOND)))
+        }
+        Err(failures) => match failures.clock() {
+            Some(wrong) => bail!(wrong),
+            None => Ok(((), "not compared: no authority says a time".to_owned())),
+        },
+    }
 }
 
 async fn tsa(url: &str, keys: Option<&Keys>, now: Timestamp) -> Examined<()> {

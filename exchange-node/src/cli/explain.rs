@@ -156,6 +156,9 @@ fn message(message: &MessageView, call: &Call) -> anyhow::Result<()> {
         let name = delivery.recipient.name.as_deref().unwrap_or(&delivery.recipient.party.id);
         let state = of(words::state(&delivery.state), lang);
         screen.line(DELIVERY.fill(lang, &[&name, &state, &delivery.custodian]))?;
+        if let Some(hindrance) = &delivery.hindrance {
+            screen.line(super::peers::waits(hindrance, lang))?;
+        }
         for step in &delivery.evidence {
             screen.line(sentence(step, lang))?;
         }

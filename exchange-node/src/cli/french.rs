@@ -1,7 +1,7 @@
 //! The help in French: what `--help` says for each verb and each argument.
 //!
-//! The table is keyed by the path of the verb and, after `#`, the name of the argument; a test
-//! demands that nothing is left out.
+//! The table is keyed by the path of the verb and, after `#`, the name of the argument; after `!`
+//! stand the examples. A test demands that nothing is left out.
 
 use clap::{Arg, ArgAction, Command};
 
@@ -39,6 +39,10 @@ fn below(command: Command, path: &str) -> Command {
         command = command.mut_subcommand(name, |sub| {
             let sub = match find(&path) {
                 Some(about) => sub.about(about),
+                None => sub,
+            };
+            let sub = match find(&format!("{path}!")) {
+                Some(examples) => sub.after_help(examples),
                 None => sub,
             };
             below(sub, &path)
@@ -98,6 +102,11 @@ const TABLE: &[(&str, &str)] = &[
         "localnet up#backbones",
         "`embedded` (par défaut), kafka://HÔTE:PORT ou amqp://UTILISATEUR:MOT@HÔTE:PORT/VHOST ; \
          NOM=URL, une fois pour chacune, quand la topologie en a plusieurs",
+    ),
+    (
+        "localnet up#credentials",
+        "Pour un courtier qui connaît ses nœuds par leurs certificats : un répertoire avec ca.pem, \
+         et NŒUD/certificate.pem et NŒUD/key.pem de chaque nœud",
     ),
     ("localnet up#store", "`sqlite` (par défaut), ou postgres://... (une base par nœud est créée)"),
     ("localnet up#topology", "De quoi le réseau est fait (TOML) ; voir ops/topologies"),
@@ -208,9 +217,44 @@ const TABLE: &[(&str, &str)] = &[
     ("queue", "Ce qui attend, ce qui est abandonné, ce qui est mis de côté"),
     ("queue list", "Ce qui attend d'être envoyé, ce qui est abandonné, ce qui est mis de côté"),
     ("queue list#to", "Seulement vers ce nœud"),
-    ("queue redrive", "Réessayer ce qui était abandonné"),
+    ("queue redrive", "Réessayer ce qui était abandonné, ou renvoyer ce qui a été envoyé"),
     ("queue redrive#ids", "Lignes de `pli queue list`"),
     ("queue redrive#all", "Tout ce qui était abandonné"),
+    ("queue redrive#message", "Un pli, quoi qu'il soit devenu ; répétable"),
+    ("queue redrive#from", "Tout pli déposé à partir de ce moment (RFC 3339)"),
+    ("queue redrive#to", "Et avant celui-ci ; maintenant par défaut"),
+    ("queue redrive#node", "Parmi eux, seulement ceux qui vont vers ce nœud"),
+    ("queue redrive#reason", "Pourquoi, pour le journal"),
+    (
+        "queue redrive!",
+        "Exemples :\n  pli queue redrive 17 18 --reason 'les voies manquaient'\n  \
+         pli queue redrive --all --reason 'le courtier est réparé'\n  \
+         pli queue redrive --message ID --reason 'à la demande de cd-34'\n  \
+         pli queue redrive --from 2026-11-23T08:00:00Z --to 2026-11-23T12:00:00Z \\\n      \
+         --node cd-34 --reason 'cd-34 est restauré de sa sauvegarde du matin'",
+    ),
+    ("queue close", "Clore ce qui est abandonné ou mis de côté : gardé, mais plus compté"),
+    ("queue close#ids", "Lignes de `pli queue list`"),
+    ("queue close#reason", "Pourquoi, pour le journal"),
+    ("queue close!", "Exemple :\n  pli queue close 17 --reason 'renvoyé par la poste'"),
+    ("hold", "Retenir les envois vers un nœud"),
+    ("hold#node", "L'autre nœud"),
+    ("hold#reason", "Pourquoi, pour le journal et pour qui le demande"),
+    ("hold!", "Exemple :\n  pli hold cd-34 --reason 'leur base est en réparation'"),
+    ("release", "Reprendre les envois vers un nœud"),
+    ("release#node", "L'autre nœud"),
+    ("release#reason", "Pourquoi, pour le journal"),
+    ("release!", "Exemple :\n  pli release cd-34 --reason 'ils sont de retour'"),
+    ("throttle", "Limiter le débit des envois vers un nœud"),
+    ("throttle#node", "L'autre nœud"),
+    ("throttle#rate", "Envois par seconde, au plus ; 0.5 : un toutes les deux secondes"),
+    ("throttle#none", "Plus de limite"),
+    ("throttle#reason", "Pourquoi, pour le journal et pour qui le demande"),
+    (
+        "throttle!",
+        "Exemples :\n  pli throttle cd-34 --rate 20 --reason 'leur disque est lent'\n  \
+         pli throttle cd-34 --none --reason 'leur disque est neuf'",
+    ),
     ("clients", "Qui peut appeler l'interface du nœud"),
     ("clients add", "Donner accès au logiciel d'un membre ; le secret est affiché une seule fois"),
     ("clients add#member", "Le membre, par son SIRET"),
@@ -223,7 +267,44 @@ const TABLE: &[(&str, &str)] = &[
         "audit verify",
         "Vérifier que le journal est intègre : rien de modifié, retiré, ajouté ni déplacé",
     ),
+    ("backup", "Sauvegardes du nœud"),
+    ("backup create", "Prendre une sauvegarde, que le nœud tourne ou non"),
+    (
+        "backup create#to",
+        "Répertoire qui reçoit la sauvegarde, sous un nom fait du nœud et de l'heure",
+    ),
+    (
+        "backup create#base",
+        "Une sauvegarde antérieure du même disque ; le contenu inchangé y est lié",
+    ),
+    (
+        "backup create#keys_for",
+        "PEM de qui pourra recouvrer les clés privées ; sinon, elles ne sont pas sauvegardées",
+    ),
+    ("backup verify", "Vérifier qu'une sauvegarde est intègre ; ni nœud ni clés nécessaires"),
+    ("backup verify#backup", "La sauvegarde"),
+    ("backup verify#trust", "PEM des autorités à croire ; par défaut celles de la sauvegarde"),
+    (
+        "backup recall",
+        "Après un retour en arrière de la base par d'autres moyens : interroger les voisins",
+    ),
+    ("backup recall#since", "Ce que la base sait : tout ce qui précède cette date (RFC 3339)"),
+    ("backup release", "Ne plus attendre un voisin qui ne peut pas dire ce qu'il détient"),
+    ("backup release#node", "Le voisin"),
+    ("backup restore", "Remettre une sauvegarde sur une machine nue"),
+    ("backup restore#backup", "La sauvegarde"),
+    ("backup restore#to", "Répertoire du nœud restauré ; absent ou vide"),
+    ("backup restore#store", "Sa base, vide ; par défaut celle de la sauvegarde"),
+    ("backup restore#backbone", "Son réseau ; NOM=URL s'il en a plusieurs"),
+    ("backup restore#trust", "PEM des autorités à croire ; par défaut celles de la sauvegarde"),
+    (
+        "backup restore#keys",
+        "Répertoire des clés privées gardées à part : seal.key, encryption.key, storage.key",
+    ),
+    ("backup restore#key", "Clé privée qui ouvre les clés de la sauvegarde"),
+    ("backup restore#certificate", "Son certificat, pour lequel les clés ont été chiffrées"),
     ("fsck", "Recalculer chaque état depuis les preuves scellées, et signaler les écarts"),
+    ("fsck#sizes", "Ne comparer que la taille des documents, sans les lire en entier"),
     ("version", "Afficher la version"),
     ("completions", "Afficher un script de complétion"),
     ("completions#shell", "Pour quel interpréteur"),
@@ -241,6 +322,12 @@ mod tests {
         if find(path).is_none() {
             out.push(path.to_owned());
         }
+        let examples = format!("{path}!");
+        // Commands alone read the same in both languages.
+        let words = command.get_after_help().is_some_and(|h| h.to_string().contains("Example"));
+        if words && find(&examples).is_none() {
+            out.push(examples);
+        }
         for arg in command.get_arguments() {
             let (own, shared) = (format!("{path}#{}", arg.get_id()), format!("#{}", arg.get_id()));
             if arg.get_id() != "help" && find(&own).is_none() && find(&shared).is_none() {
@@ -256,6 +343,7 @@ mod tests {
 
     fn keys(command: &Command, path: &str, out: &mut Vec<String>) {
         out.push(path.to_owned());
+        out.extend(command.get_after_help().map(|_| format!("{path}!")));
         out.extend(command.get_arguments().map(|arg| format!("{path}#{}", arg.get_id())));
         out.extend(command.get_arguments().map(|arg| format!("#{}", arg.get_id())));
         for sub in command.get_subcommands() {

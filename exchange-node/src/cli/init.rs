@@ -115,6 +115,9 @@ dir = "data/content"         # documents, encrypted; replicas share it
 
 [backbone]
 url = {backbone}             # amqp://USER:PASSWORD@HOST/VHOST, kafka://HOST:PORT, embedded://FILE
+# ca_file = "broker/ca.pem"  # the broker's authority, instead of those of the system; TLS
+# certificate = "broker/certificate.pem" # by which the broker knows this node, with its key
+# key = "broker/key.pem"
 # namespace = "test"         # apart from other networks on the same broker
 # replication = 3            # copies of each lane; the broker's default when absent
 retention_hours = 168        # how long lanes keep frames for a node that is away
@@ -148,9 +151,20 @@ upload_s = 86400
 max_message_size = 8589934592
 queue = 4096                 # requests that may wait before 503 is answered
 
+[limits.quota]               # of each member, by day (UTC); 0: no limit
+messages_per_day = 0
+bytes_per_day = 0
+# [limits.quota.members."12345678200010"]   # of one member, by SIRET
+# messages_per_day = 100000
+
 [log]
 filter = "info"
 format = "text"              # or json
+
+# [telemetry]                # traces of messages, over all nodes; none without a collector
+# otlp_url = "http://127.0.0.1:4318"   # OpenTelemetry, OTLP over HTTP
+# sample_ratio = 1.0         # share of traces that is recorded, the same at all nodes
+# service_name = "pli-{id}"
 "#
     )
 }

@@ -41,10 +41,15 @@ pub(super) struct DirArgs {
 pub(super) struct UpArgs {
     #[command(flatten)]
     at: DirArgs,
-    /// `embedded` (the default), kafka://HOST:PORT or amqp://USER:PASSWORD@HOST:PORT/VHOST;
-    /// NAME=URL, once for each, where the topology has several
+    /// `embedded` (the default), kafka://HOST:PORT or amqp://USER:PASSWORD@HOST:PORT/VHOST
+    /// (amqps://HOST:PORT/VHOST with --backbone-pki); NAME=URL, once for each, where the topology
+    /// has several
     #[arg(long = "backbone", value_name = "[NAME=]URL")]
     backbones: Vec<String>,
+    /// For a broker that knows its nodes by their certificates: a directory with ca.pem, and
+    /// NODE/certificate.pem and NODE/key.pem of each node
+    #[arg(long = "backbone-pki", value_name = "[NAME=]DIR")]
+    credentials: Vec<String>,
     /// `sqlite` (the default), or postgres://... (one database per node is made)
     #[arg(long, value_name = "URL")]
     store: Option<String>,
@@ -59,7 +64,7 @@ pub(super) struct UpArgs {
 /// `pli localnet kill`
 #[derive(Debug, Args)]
 pub(super) struct KillArgs {
-    /// A node, or `tsa`
+    /// A node, one of its replicas (NODE.1, NODE.2), or `tsa`
     node: String,
     #[command(flatten)]
     at: DirArgs,
@@ -109,8 +114,13 @@ async fn up(args: UpArgs, call: &Call) -> anyhow::Result<()> {
     let read = |file: &PathBuf| Topology::read(file).map_err(|e| Failure::usage(e.to_string()));
     let topology = args.topology.as_ref().map(read).transpose()?;
     let dir = args.at.dir;
-    let wishes =
-        Wishes { dir: dir.clone(), backbones: args.backbones, store: args.store, topology };
+    let wishes = Wishes {
+        dir: dir.clone(),
+        backbones: args.backbones,
+        credentials: args.credentials,
+        store: args.store,
+        topology,
+    };
     let description = tokio::select! {
         description = network::up(&wishes, clock::system().now()) => description?,
         () = super::node::stop_signal() => return network::down(&dir, false).await,

@@ -10,6 +10,7 @@
 
 mod audit;
 mod authority;
+mod backup;
 mod client;
 mod config;
 mod demo;
@@ -18,12 +19,16 @@ mod evidence;
 mod explain;
 mod failure;
 mod french;
+mod fsck;
 mod inbox;
 mod init;
 mod localnet;
 mod messages;
 mod node;
 mod operate;
+mod peers;
+mod queue;
+mod resume;
 mod screen;
 mod send;
 mod shell;
@@ -102,15 +107,24 @@ enum Verb {
     Verify(verify::VerifyArgs),
     /// What waits, what was given up, what was set aside
     #[command(subcommand)]
-    Queue(operate::QueueVerb),
+    Queue(queue::QueueVerb),
+    /// Hold what goes to a node
+    Hold(peers::HoldArgs),
+    /// Send to a node again
+    Release(peers::ReleaseArgs),
+    /// Send to a node at most so fast
+    Throttle(peers::ThrottleArgs),
     /// Who may use the interface of the node
     #[command(subcommand)]
     Clients(operate::ClientsVerb),
     /// The journal of operators' acts
     #[command(subcommand)]
     Audit(audit::AuditVerb),
+    /// Backups of the node
+    #[command(subcommand)]
+    Backup(backup::BackupVerb),
     /// Recompute every state from the sealed evidence, and report differences
-    Fsck,
+    Fsck(fsck::FsckArgs),
     /// Print the version
     Version,
     /// Print a completion script
@@ -170,6 +184,7 @@ fn carry_out(verb: Verb, call: &Call) -> anyhow::Result<()> {
     match verb {
         Verb::Authority(verb) => authority::run(verb, call),
         Verb::Audit(verb) => audit::run(&verb, call),
+        Verb::Backup(verb) => backup::run(verb, call),
         Verb::Config(verb) => config::run(&verb, call),
         Verb::Localnet(verb) => localnet::run(verb, call),
         Verb::Node(verb) => node::run(verb, call),
@@ -182,9 +197,12 @@ fn carry_out(verb: Verb, call: &Call) -> anyhow::Result<()> {
         Verb::Evidence(verb) => evidence::run(verb, call),
         Verb::Proof(args) => evidence::proof(&args, call),
         Verb::Verify(args) => verify::run(&args, call),
-        Verb::Queue(verb) => operate::queue(verb, call),
+        Verb::Queue(verb) => queue::run(verb, call),
+        Verb::Hold(args) => peers::hold(&args, call),
+        Verb::Release(args) => peers::release(&args, call),
+        Verb::Throttle(args) => peers::throttle(&args, call),
         Verb::Clients(verb) => operate::clients(verb, call),
-        Verb::Fsck => operate::fsck(call),
+        Verb::Fsck(args) => fsck::run(&args, call),
         Verb::Version => shell::version(call),
         Verb::Completions(args) => shell::completions(&args, call),
         Verb::Man(args) => shell::man(&args, call),

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use futures::StreamExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 use schemas::api::{DocumentView, MessageView};
 use schemas::digest::Digest;
 use schemas::ids::{Cog, ConversationId, MessageId};
@@ -21,10 +21,10 @@ use uuid::Uuid;
 
 use super::client::{Client, Member, parsed};
 use super::node::runtime;
-use super::{Call, Failure, Text, text};
+use super::{Call, Failure, Text, resume, text};
 
 /// Buffers between file and network.
-const BUFFER: usize = 64 * 1024;
+pub(super) const BUFFER: usize = 64 * 1024;
 
 /// `pli send`
 #[derive(Debug, Args)]
@@ -155,17 +155,38 @@ async fn upload_shown(
     let path = file.to_owned();
     let (digest, length) =
         tokio::task::spawn_blocking(move || measure(&path)).await?.with_context(unreadable)?;
+    let known = |id| DocumentView {
+        id,
+        name: name.clone(),
+        media_type: media_type(file).to_owned(),
+        size: length,
+        sha256: digest,
+        type_code: None,
+    };
+    let digest = format!("sha-256=:{}:", STANDARD.encode(digest.as_bytes()));
+    let headers = |request: RequestBuilder| {
+        request
+            .header("Content-Type", media_type(file))
+            .header("Content-Disposition", crate::download::attachment(&name))
+    };
+    if length > resume::FROM {
+        let path = format!("/v1/documents?resumable&process={process}");
+        let request = headers(client.request(Method::POST, &path))
+            .header("Upload-Complete", "?0")
+            .header("Upload-Length", length)
+            .header("Content-Length", 0)
+            .header("Repr-Digest", digest);
+        return resume::upload(client, request, file, length, bar, known).await;
+    }
     let content = tokio::fs::File::open(file).await.with_context(unreadable)?;
     let seen = bar.clone();
     let stream = tokio_util::io::ReaderStream::with_capacity(content, BUFFER)
         .inspect(move |part| seen.inc(part.as_ref().map_or(0, |bytes| bytes.len() as u64)));
-    let request = client
-        .request(Method::POST, &format!("/v1/documents?process={process}"))
-        .header("Content-Type", media_type(file))
-        .header("Content-Disposition", crate::download::attachment(&name))
+    let path = format!("/v1/documents?process={process}");
+    let request = headers(client.request(Method::POST, &path))
         .header("Content-Length", length)
         // RFC 9530 §2: the node compares what arrives with what was read here.
-        .header("Content-Digest", format!("sha-256=:{}:", STANDARD.encode(digest.as_bytes())))
+        .header("Content-Digest", digest)
         .body(reqwest::Body::wrap_stream(stream));
     parsed(request.send().await?).await
 }

@@ -2,10 +2,11 @@
 
 use schemas::api::{DeliveryView, MessageView, Step};
 use schemas::event::{Event, Reason};
-use schemas::time::Timestamp;
+use schemas::time::{SECOND, Timestamp};
 use serde_json::json;
 
 use super::{Call, Lang, Text, text};
+use crate::dates;
 use crate::words::{self, Words};
 
 const STATE: Text = text("  {0} since {1}", "  {0} depuis le {1}");
@@ -14,6 +15,10 @@ const DUE: Text = text("  next: {0},\n        by {1}", "  ensuite : {0},\n      
 const END: Text = text("  next: nothing more is due", "  ensuite : plus rien n'est attendu");
 const PENDING: Text = text("sealed, not yet anchored", "scellée, pas encore datée");
 const ANCHORED: Text = text("anchored {0}", "datée {0}");
+const DELAYED: Text = text(
+    "      delayed: anchored {0} after the event",
+    "      différée : datée {0} après l'événement",
+);
 const EVIDENCE: Text = text("    evidence {0}  {1}", "    preuve {0}  {1}");
 
 /// Words in the language of this call.
@@ -61,7 +66,8 @@ fn lines(message: &MessageView, lang: Lang) -> Vec<String> {
     out
 }
 
-/// One evidence, on three lines (four when its reason is long) of at most 80 columns.
+/// One evidence, on three lines of at most 80 columns; one more when its reason is long, and one
+/// when its anchor was delayed.
 pub(super) fn step(step: &Step, lang: Lang) -> String {
     let event = Event::parse(&step.event);
     let clause = event.map_or("", Event::clause);
@@ -71,7 +77,11 @@ pub(super) fn step(step: &Step, lang: Lang) -> String {
         None => PENDING.of(lang).to_owned(),
     };
     let first = format!("  {}  {clause} {}  {}", step.at, step.code, step.node);
-    let proof = EVIDENCE.fill(lang, &[&step.evidence_id, &anchored]);
+    let mut proof = EVIDENCE.fill(lang, &[&step.evidence_id, &anchored]);
+    if let Some(seconds) = step.delay_seconds {
+        let lasted = dates::span(seconds.saturating_mul(SECOND));
+        proof = format!("{proof}\n{}", DELAYED.fill(lang, &[&lasted]));
+    }
     match Reason::parse(&step.code).map(crate::reasons::reason).map(|r| of(r, lang)) {
         // The reason of a success says the event once more.
         Some(why) if !step.code.ends_with("01") => {
@@ -155,6 +165,7 @@ mod tests {
                 "evidence": [{
                     "evidence_id": "0190a0a0-0000-5000-8000-000000000002", "event": event.name(),
                     "code": reason.code(), "at": at, "node": "cd-34", "sealed": at, "anchored": at,
+                    "delay_seconds": 8_640_000,
                 }],
             }],
         }))

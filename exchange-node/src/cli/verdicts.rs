@@ -1,9 +1,11 @@
 //! What the verifier's codes mean, in words that a clerk of the court understands. The verifier
 //! itself speaks English and precisely; here is what it amounts to.
 
+use schemas::time::SECOND;
 use signing::report::{Element, Kind, Verdict};
 
 use super::{Lang, Text, text};
+use crate::dates;
 
 /// The kind of an element.
 pub(super) const fn kind(kind: Kind) -> Text {
@@ -22,7 +24,8 @@ pub(super) fn sentence(element: &Element, lang: Lang) -> String {
     let signer = element.signer.as_deref().unwrap_or_default();
     let time = element.time.map(|t| t.to_string()).unwrap_or_default();
     if element.verdict == Verdict::Valid {
-        return holds(element).fill(lang, &[&signer, &time]);
+        let late = element.delay_seconds.unwrap_or_default().saturating_mul(SECOND);
+        return holds(element).fill(lang, &[&signer, &time, &dates::span(late)]);
     }
     let found = TABLE.iter().find(|(codes, _)| codes.contains(&element.code.as_str()));
     match found {
@@ -35,6 +38,10 @@ const fn holds(element: &Element) -> Text {
     let dated = element.time.is_some();
     match element.kind {
         Kind::Seal => text("sealed by {0} on {1}, unchanged", "scellé par {0} le {1}, intact"),
+        Kind::Timestamp | Kind::EvidenceRecord if element.delay_seconds.is_some() => text(
+            "the sealed object existed on {1}, proved {2} after its event (delayed)",
+            "l'objet scellé existait le {1}, prouvé {2} après l'événement (différé)",
+        ),
         Kind::Timestamp => text("existed on {1}", "existait le {1}"),
         Kind::EvidenceRecord => {
             text("the sealed object existed on {1}", "l'objet scellé existait le {1}")
@@ -139,6 +146,7 @@ const TABLE: &[(&[&str], Text)] = &[
             "signing-time-too-late",
             "token-in-future",
             "time-reversed",
+            "event-after-seal",
             "renewal-too-old",
             "crl-future",
         ],

@@ -81,7 +81,7 @@ pub(super) fn run(args: &VerifyArgs, call: &Call) -> anyhow::Result<()> {
 
 fn print(report: &Report, all: bool, call: &Call) -> anyhow::Result<()> {
     let lang = call.screen.lang;
-    for element in report.elements.iter().filter(|e| all || e.verdict != Verdict::Valid) {
+    for element in report.elements.iter().filter(|e| all || !plain(e)) {
         call.screen.line(line(element, lang))?;
     }
     if report.verdict == Verdict::Valid {
@@ -93,6 +93,11 @@ fn print(report: &Report, all: bool, call: &Call) -> anyhow::Result<()> {
         Verdict::Invalid => INVALID.fill(lang, &[&broken]),
         Verdict::Indeterminate => INDETERMINATE.fill(lang, &[&broken]),
     })
+}
+
+/// What needs no word of its own: it holds, and nothing is to be said about it.
+const fn plain(element: &Element) -> bool {
+    matches!(element.verdict, Verdict::Valid) && element.delay_seconds.is_none()
 }
 
 /// Who sealed, when it is proved to have been there, how much of what was looked at.

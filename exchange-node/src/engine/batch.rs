@@ -2,14 +2,16 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use exchange_core::decide::Context;
 use exchange_core::policy::Policy;
 use exchange_core::state::Delivery;
-use exchange_store::Store;
 use exchange_store::rows::{Cause, Change, Committed, Loaded};
+use exchange_store::{Store, StoreError};
 use rayon::prelude::*;
 use schemas::api::Step;
+use schemas::envelope::Envelope;
 use schemas::ids::{DeliveryId, NodeId};
 use schemas::time::Timestamp;
 use signing::encrypt::StorageKey;
@@ -17,13 +19,15 @@ use signing::seal::Sealer;
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::Clock;
+use crate::cores;
 use crate::directory::{DirectoryWatch, Snapshot};
 use crate::engine::item::{Item, Kind, Reply};
 use crate::engine::make::Maker;
 use crate::engine::outcome::Outcome;
 use crate::engine::recent::Recent;
 use crate::engine::rule::{Plan, plan_submission, plan_work};
-use crate::engine::{Acted, EngineError, Submitted, Written};
+use crate::engine::{Acted, EngineError, Submitted, Written, trace};
+use crate::telemetry::spans::Span;
 use crate::wakes::Wakes;
 
 /// Most items of one batch.
@@ -103,7 +107,7 @@ impl Engine {
         } else {
             match self.store.load(&causes, &deliveries, &[]).await {
                 Ok(loaded) => loaded,
-                Err(e) => return fail_all(batch, &e.to_string()),
+                Err(e) => return fail_all(batch, &e),
             }
         };
         let snapshot = self.directory.current();
@@ -182,7 +186,9 @@ impl Engine {
             };
             made
         };
-        let made = tokio::task::spawn_blocking(work).await.ok()?;
+        let begun = Instant::now();
+        let made = cores::spread(work).await.ok()?;
+        metrics::histogram!("pli_seal_duration_seconds").record(begun.elapsed().as_secs_f64());
         let mut changes = Vec::with_capacity(made.len());
         let mut ready = Vec::with_capacity(made.len());
         for one in made {
@@ -201,10 +207,14 @@ impl Engine {
     }
 
     async fn commit(&self, changes: Vec<Change>, ready: Vec<Ready>) -> Vec<Item> {
-        let results = match self.store.commit(&changes).await {
+        let begun = Instant::now();
+        let results = self.store.commit(&changes).await;
+        metrics::histogram!("pli_commit_duration_seconds").record(begun.elapsed().as_secs_f64());
+        metrics::histogram!("pli_batch_items").record(changes.len() as f64);
+        let results = match results {
             Ok(results) => results,
             Err(e) => {
-                return fail_all(ready.into_iter().map(|r| r.item).collect(), &e.to_string());
+                return fail_all(ready.into_iter().map(|r| r.item).collect(), &e);
             }
         };
         let mut again = Vec::new();
@@ -213,25 +223,53 @@ impl Engine {
                 Committed::Written => {
                     self.recent.keep(&mut change);
                     self.wakes.after(&change);
+                    if matches!(done.outcome, Outcome::Accepted { .. }) {
+                        metrics::counter!("pli_submissions_total").increment(1);
+                    }
+                    if let Some(span) = done.item.span {
+                        trace::written(span, &done.item.kind, &change, &self.node);
+                    }
                     answer(done.item.reply, &done.outcome, done.delivery, done.written);
                 }
                 Committed::Known(bytes) => match Outcome::from_bytes(&bytes) {
                     Some(outcome) => reply_known(done.item, &outcome, done.delivery),
-                    None => done.item.reply.fail(EngineError::Store(
-                        exchange_store::StoreError::Corrupt("an outcome".to_owned()),
-                    )),
+                    None => done
+                        .item
+                        .reply
+                        .fail(EngineError::Store(StoreError::Corrupt("an outcome".to_owned()))),
                 },
-                Committed::Conflict => again.push(done.item),
+                Committed::Conflict => {
+                    again.extend(self.conflict(done.item, &done.outcome).await);
+                }
             }
         }
         again
+    }
+
+    /// A concurrent writer was first: once more. A submission meets none but itself: a restored node
+    /// knows the message from its neighbours, and not the key under which it was submitted.
+    async fn conflict(&self, item: Item, outcome: &Outcome) -> Option<Item> {
+        let Kind::Submit(submit) = &item.kind else { return Some(item) };
+        let id = submit.envelope.message_id;
+        match self.store.load(&[], &[], &[id]).await {
+            Err(error) => drop(fail_all(vec![item], &error)),
+            Ok(loaded) => match loaded.envelopes.get(&id) {
+                None => return Some(item),
+                Some(known) if is_same(known, &submit.envelope) => {
+                    answer(item.reply, outcome, None, None);
+                }
+                Some(_) => item.reply.fail(mismatch(id)),
+            },
+        }
+        None
     }
 }
 
 type Made = Result<(Change, Ready), (Reply, EngineError)>;
 
 fn make_one(maker: &Maker, decided: Decided) -> Made {
-    let Decided { item, plan } = decided;
+    let Decided { item, mut plan } = decided;
+    plan.trace = item.span.as_ref().map(Span::context);
     let cause = item.cause.clone().unwrap_or_else(Cause::once);
     let outcome = outcome_of(&item, &plan);
     let settled = settles(&item);
@@ -262,6 +300,7 @@ fn written(change: &Change) -> Option<Written> {
             node: acceptance.node.clone(),
             sealed: Some(acceptance.sealed_at),
             anchored: None,
+            delay_seconds: None,
         },
     })
 }
@@ -321,11 +360,14 @@ fn settles(item: &Item) -> Vec<i64> {
     }
 }
 
-fn fail_all(items: Vec<Item>, error: &str) -> Vec<Item> {
-    tracing::error!(error, items = items.len(), "the database is away");
+fn fail_all(items: Vec<Item>, error: &StoreError) -> Vec<Item> {
+    tracing::error!(%error, items = items.len(), "the database is away");
     for item in items {
-        let error = exchange_store::StoreError::Unavailable(error.to_owned());
-        item.reply.fail(EngineError::Store(error));
+        let again = match error {
+            StoreError::Full(what) => StoreError::Full(what.clone()),
+            other => StoreError::Unavailable(other.to_string()),
+        };
+        item.reply.fail(EngineError::Store(again));
     }
     Vec::new()
 }
@@ -340,6 +382,17 @@ fn reply_known(item: Item, outcome: &Outcome, delivery: Option<Delivery>) {
         return reply.fail(mismatch(*message));
     }
     answer(reply, outcome, delivery, None);
+}
+
+/// Whether two envelopes are of one request. Its documents may have been uploaded anew.
+fn is_same(one: &Envelope, other: &Envelope) -> bool {
+    let documents = |e: &Envelope| -> Vec<_> {
+        e.documents.iter().map(|d| (d.name.clone(), d.size, d.sha256)).collect()
+    };
+    one.process == other.process
+        && one.recipients == other.recipients
+        && one.subject == other.subject
+        && documents(one) == documents(other)
 }
 
 fn mismatch(message: schemas::ids::MessageId) -> EngineError {

@@ -10,9 +10,11 @@ use schemas::ids::{DeliveryId, NodeId};
 use schemas::party::Party;
 use schemas::status::BusinessStatus;
 use schemas::time::Timestamp;
+use schemas::trace::TraceContext;
 use tokio::sync::oneshot;
 
 use crate::engine::{Acted, EngineError, Submit, Submitted, What};
+use crate::telemetry::spans::Span;
 
 /// One item.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub struct Item {
     pub kind: Kind,
     /// Who waits for it.
     pub reply: Reply,
+    /// Its part of a trace, from here to the commit.
+    pub span: Option<Span>,
 }
 
 /// What an item is.
@@ -65,6 +69,10 @@ pub struct Work {
     pub fact: Fact,
     /// Claimed effects that this settles.
     pub settles: Vec<i64>,
+    /// The span that brought it here.
+    pub trace: Option<TraceContext>,
+    /// Versions of the delivery for which it is meant; any when there is none.
+    pub if_match: Option<Vec<i64>>,
 }
 
 /// Facts, owning what they need.
@@ -72,6 +80,8 @@ pub struct Work {
 pub enum Fact {
     /// A dispatch arrived.
     Dispatched(Box<Arrived>),
+    /// A neighbour recollects what this node may have forgotten.
+    Recollected(Box<Arrived>, Vec<Received<EvidenceFact>>),
     /// Evidence arrived in one frame, oldest first, seals verified.
     Evidence(Vec<Received<EvidenceFact>>),
     /// A business status arrived, its seal verified.
@@ -114,6 +124,8 @@ pub struct Arrived {
     pub sealed: SealedBytes,
     /// The A.1 inside.
     pub acceptance: Option<Received<EvidenceFact>>,
+    /// The B.1 of each node that relayed it, a chain from `origin` to `from`.
+    pub relays: Vec<Received<EvidenceFact>>,
     /// What is wrong with it.
     pub findings: Vec<Finding>,
     /// Document keys, wrapped for this node; empty at a relay.
@@ -144,12 +156,12 @@ impl Work {
     /// A fact without effects to settle.
     #[must_use]
     pub const fn new(delivery: DeliveryId, fact: Fact) -> Self {
-        Self { delivery, fact, settles: Vec::new() }
+        Self { delivery, fact, settles: Vec::new(), trace: None, if_match: None }
     }
 
     /// An act of a member.
     #[must_use]
-    pub const fn act(delivery: DeliveryId, what: What) -> Self {
-        Self::new(delivery, Fact::Act(what))
+    pub fn act(delivery: DeliveryId, what: What, if_match: Option<Vec<i64>>) -> Self {
+        Self { if_match, ..Self::new(delivery, Fact::Act(what)) }
     }
 }

@@ -198,7 +198,7 @@ impl Maker {
                     let member = member.organisation().key();
                     change.events.push(NewEvent { member, event });
                 }
-                Effect::Continue => change.effects.push(self.wake(delivery)),
+                Effect::Continue => change.effects.push(self.wake(delivery, plan)),
                 Effect::EraseContent => change.erases.push(delivery.id),
                 Effect::Incident { detail } => {
                     tracing::warn!(delivery = %delivery.id, detail, "incident");
@@ -281,8 +281,9 @@ impl Maker {
         let id = dispatch_id(delivery.message, delivery);
         let content = content_refs(plan, delivery);
         let size: u64 = content.iter().map(|c| c.cipher_size).sum();
-        let what =
-            Payload::Dispatch { dispatch: Part::Stored(id), content, inline: size <= INLINE_LIMIT };
+        let relays = delivery.relayed_by(&self.node).map(|held| Part::Stored(held.id)).collect();
+        let (dispatch, inline) = (Part::Stored(id), size <= INLINE_LIMIT);
+        let what = Payload::Dispatch { dispatch, content, inline, relays };
         let frame = format!("dispatch-{}-{}", delivery.id, delivery.hop);
         self.publish(delivery, plan, to, "message", frame, what)
     }
@@ -329,6 +330,7 @@ impl Maker {
             delivery: delivery.id,
             conversation: conversation.clone(),
             what,
+            trace: plan.trace,
         };
         NewEffect {
             kind: EffectKind::Publish,
@@ -340,14 +342,15 @@ impl Maker {
         }
     }
 
-    fn wake(&self, delivery: &Delivery) -> NewEffect {
+    /// What it brings about belongs to the same trace.
+    fn wake(&self, delivery: &Delivery, plan: &Plan) -> NewEffect {
         NewEffect {
             kind: EffectKind::Wake,
             delivery: Some(delivery.id),
             to: None,
             order_key: delivery.id.to_string(),
             due: self.now,
-            payload: Vec::new(),
+            payload: plan.trace.map(|trace| trace.to_string().into_bytes()).unwrap_or_default(),
         }
     }
 

@@ -10,7 +10,7 @@
 //! 5. **reply**, and only then wake those who carry out effects.
 //!
 //! A crash before the commit leaves nothing. A crash after it leaves effect rows, which are
-//! carried out later. Two items about one delivery never share a batch.
+//! carried out later. [`trace`] tells what became of an item to whoever follows its message. Two items about one delivery never share a batch.
 
 pub mod batch;
 pub mod item;
@@ -19,6 +19,10 @@ pub mod outcome;
 pub mod publication;
 pub mod recent;
 pub mod rule;
+mod trace;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use exchange_core::input::Finding;
 use exchange_core::refusal::Refusal;
@@ -31,9 +35,11 @@ use schemas::ids::{DeliveryId, EvidenceId, MessageId};
 use schemas::party::Party;
 use schemas::problem::{Code, Problem};
 use schemas::status::BusinessStatus;
+use schemas::trace::TraceContext;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::engine::item::{Item, Kind, Reply, Work};
+use crate::telemetry::spans::{self, Span, Tracer};
 
 /// A message to be submitted, its documents stored.
 #[derive(Clone, Debug)]
@@ -83,6 +89,8 @@ pub struct Act {
     pub delivery: DeliveryId,
     /// What is done.
     pub what: What,
+    /// Versions of the delivery that the caller has seen; any when there is none.
+    pub if_match: Option<Vec<i64>>,
 }
 
 /// What a member can do to a delivery.
@@ -167,6 +175,11 @@ impl EngineError {
                 problem.message_id = *message;
                 problem
             }
+            Self::Store(StoreError::Full(_)) => Problem::new(
+                Code::StorageFull,
+                "The database has no room. Repeat the call with the same Idempotency-Key.",
+                "La base n'a plus de place. Répétez l'appel avec la même clé Idempotency-Key.",
+            ),
             Self::Store(_) => Problem::new(
                 Code::StoreUnavailable,
                 "Repeat the call with the same Idempotency-Key.",
@@ -190,14 +203,17 @@ impl EngineError {
 #[derive(Clone, Debug)]
 pub struct EngineHandle {
     queue: mpsc::Sender<Item>,
+    tracer: Tracer,
+    /// When somebody last found the queue full.
+    full: Arc<Mutex<Option<Instant>>>,
 }
 
 impl EngineHandle {
     /// A door onto a queue of `capacity` items, and the queue's other end.
     #[must_use]
-    pub fn new(capacity: usize) -> (Self, mpsc::Receiver<Item>) {
+    pub fn new(capacity: usize, tracer: Tracer) -> (Self, mpsc::Receiver<Item>) {
         let (queue, items) = mpsc::channel(capacity.max(1));
-        (Self { queue }, items)
+        (Self { queue, tracer, full: Arc::default() }, items)
     }
 
     /// Submits a message; answers when its A.1 (or A.2) is durable.
@@ -208,7 +224,8 @@ impl EngineHandle {
         let (reply, answer) = oneshot::channel();
         let cause = submit.cause.clone();
         let kind = Kind::Submit(Box::new(submit));
-        self.offer(Item { cause, kind, reply: Reply::Submit(reply) })?;
+        let span = self.span(spans::current());
+        self.offer(Item { cause, kind, reply: Reply::Submit(reply), span })?;
         answer.await.unwrap_or(Err(EngineError::Closed))
     }
 
@@ -218,9 +235,10 @@ impl EngineHandle {
     /// As [`EngineHandle::submit`].
     pub async fn act(&self, act: Act) -> Result<Acted, EngineError> {
         let (reply, answer) = oneshot::channel();
-        let work = Work::act(act.delivery, act.what);
+        let work = Work::act(act.delivery, act.what, act.if_match);
         let kind = Kind::Deliver(Box::new(work));
-        self.offer(Item { cause: Some(act.cause), kind, reply: Reply::Act(reply) })?;
+        let span = self.span(spans::current());
+        self.offer(Item { cause: Some(act.cause), kind, reply: Reply::Act(reply), span })?;
         answer.await.unwrap_or(Err(EngineError::Closed))
     }
 
@@ -229,8 +247,9 @@ impl EngineHandle {
         let mut answers = Vec::with_capacity(work.len());
         for (cause, work) in work {
             let (reply, answer) = oneshot::channel();
+            let span = self.span(work.trace);
             let kind = Kind::Deliver(Box::new(work));
-            let item = Item { cause, kind, reply: Reply::Done(reply) };
+            let item = Item { cause, kind, reply: Reply::Done(reply), span };
             if self.queue.send(item).await.is_ok() {
                 answers.push(answer);
             }
@@ -242,9 +261,32 @@ impl EngineHandle {
         out
     }
 
+    /// How many items wait, and how many may.
+    #[must_use]
+    pub fn depth(&self) -> (usize, usize) {
+        let most = self.queue.max_capacity();
+        (most.saturating_sub(self.queue.capacity()), most)
+    }
+
+    /// What it is called, [`trace`] says when it is known.
+    fn span(&self, parent: Option<TraceContext>) -> Option<Span> {
+        self.tracer.child("decide", spans::Kind::Internal, parent)
+    }
+
+    /// Whether somebody was sent away for want of room within so long.
+    #[must_use]
+    pub fn was_full_within(&self, time: Duration) -> bool {
+        let full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
+        full.is_some_and(|at| at.elapsed() < time)
+    }
+
     fn offer(&self, item: Item) -> Result<(), EngineError> {
         self.queue.try_send(item).map_err(|e| match e {
-            mpsc::error::TrySendError::Full(_) => EngineError::Overloaded,
+            mpsc::error::TrySendError::Full(_) => {
+                let mut full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
+                *full = Some(Instant::now());
+                EngineError::Overloaded
+            }
             mpsc::error::TrySendError::Closed(_) => EngineError::Closed,
         })
     }

@@ -1,9 +1,11 @@
 //! What a publish effect holds: sealed objects and where they go, never a document.
 
+use broker_adapter::Lane;
 use schemas::bytes::Octets;
 use schemas::dispatch::ContentRef;
 use schemas::ids::{DeliveryId, EvidenceId, MessageId, NodeId};
-use serde::{Deserialize, Serialize};
+use schemas::trace::TraceContext;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// One frame to be published (or several, when content travels by itself). Used in stored state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +22,15 @@ pub struct Publication {
     pub conversation: String,
     /// What travels.
     pub what: Payload,
+    /// The span that brought it about: kept here, so that a trace outlives a restart.
+    #[serde(default, deserialize_with = "context", skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceContext>,
+}
+
+/// Nothing that a trace says may keep a publication from going out.
+fn context<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TraceContext>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.and_then(|text| text.parse().ok()))
 }
 
 /// What travels.
@@ -33,6 +44,9 @@ pub enum Payload {
         content: Vec<ContentRef>,
         /// Whether they travel inside the frame.
         inline: bool,
+        /// The sealed B.1 of each node that has relayed it, this one included.
+        #[serde(default)]
+        relays: Vec<Part>,
     },
     /// Sealed evidence, oldest first.
     Evidence(Vec<Part>),
@@ -50,6 +64,15 @@ pub enum Part {
 }
 
 impl Payload {
+    /// The lane it travels on.
+    #[must_use]
+    pub const fn lane(&self) -> Lane {
+        match self {
+            Self::Dispatch { .. } => Lane::Message,
+            Self::Evidence(_) | Self::Status(_) => Lane::Evidence,
+        }
+    }
+
     /// Whether content goes before the frame, by itself.
     #[must_use]
     pub const fn travels_apart(&self) -> bool {
@@ -58,12 +81,12 @@ impl Payload {
 
     /// The objects that have to be looked up.
     pub fn stored(&self) -> impl Iterator<Item = EvidenceId> {
-        let parts = match self {
-            Self::Dispatch { dispatch, .. } => std::slice::from_ref(dispatch),
-            Self::Evidence(parts) => parts.as_slice(),
-            Self::Status(part) => std::slice::from_ref(part),
+        let (first, rest) = match self {
+            Self::Dispatch { dispatch, relays, .. } => (Some(dispatch), relays.as_slice()),
+            Self::Evidence(parts) => (None, parts.as_slice()),
+            Self::Status(part) => (Some(part), [].as_slice()),
         };
-        parts.iter().filter_map(|part| match part {
+        first.into_iter().chain(rest).filter_map(|part| match part {
             Part::Stored(id) => Some(*id),
             Part::Bytes(_) => None,
         })
@@ -81,5 +104,36 @@ impl Publication {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         ciborium::from_reader(bytes).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn publication(trace: Option<TraceContext>) -> Publication {
+        Publication {
+            frame: "evidence-1".to_owned(),
+            to: "cd-34".parse().unwrap(),
+            message: MessageId(uuid::Uuid::nil()),
+            delivery: DeliveryId(uuid::Uuid::nil()),
+            conversation: "c".to_owned(),
+            what: Payload::Evidence(Vec::new()),
+            trace,
+        }
+    }
+
+    #[test]
+    fn a_trace_is_stored_with_it_and_without_one_the_bytes_are_those_of_earlier_releases() {
+        let traced = publication(TraceContext::new([1; 16], [2; 8], true));
+        assert_eq!(Publication::from_bytes(&traced.to_bytes()), Some(traced.clone()));
+        let plain = publication(None).to_bytes();
+        let mut fields: std::collections::BTreeMap<String, ciborium::Value> =
+            ciborium::from_reader(plain.as_slice()).unwrap();
+        let names: Vec<_> = fields.keys().map(String::as_str).collect();
+        assert_eq!(names, ["conversation", "delivery", "frame", "message", "to", "what"]);
+        fields.insert("trace".to_owned(), ciborium::Value::Text("no trace".to_owned()));
+        let odd = schemas::frame::encode(&fields);
+        assert_eq!(Publication::from_bytes(&odd), Some(publication(None)));
     }
 }

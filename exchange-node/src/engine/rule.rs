@@ -15,6 +15,7 @@ use schemas::evidence::Subject;
 use schemas::ids::{EvidenceId, MessageId};
 use schemas::problem::Code;
 use schemas::status::StatusUpdate;
+use schemas::trace::TraceContext;
 use uuid::Uuid;
 
 use crate::engine::item::{Arrived, Fact, Received, SealedBytes, Work};
@@ -47,6 +48,8 @@ pub struct Plan {
     pub answer: Option<EvidenceId>,
     /// Why a submission was refused; its A.2 is among the drafts.
     pub refusal: Option<Refusal>,
+    /// The span of it all, for what it publishes.
+    pub trace: Option<TraceContext>,
 }
 
 /// A delivery to be written, and what follows from it.
@@ -107,11 +110,13 @@ pub fn plan_submission(item: &Submit, unanchored_age: i64, ctx: &Context<'_>) ->
         }),
         envelope,
         keys,
-        uploads: item.uploads.clone(),
+        // A refused message keeps no document: they go when the time of their upload is over.
+        uploads: if refusal.is_none() { item.uploads.clone() } else { Vec::new() },
         fresh: item.fresh,
         status: None,
         answer: None,
         refusal,
+        trace: None,
     }
 }
 
@@ -142,8 +147,19 @@ fn local_keys(planned: &[Planned], envelope: &Envelope, uploads: &[Upload]) -> V
 /// The core's refusal, or `not-found` for a delivery that this node does not hold.
 pub fn plan_work(work: &Work, loaded: &Loaded, ctx: &Context<'_>) -> Result<Plan, Refusal> {
     let state = loaded.deliveries.get(&work.delivery);
+    if let (Some(versions), Some((_, version))) = (&work.if_match, state)
+        && !versions.contains(version)
+    {
+        return Err(Refusal::new(
+            Code::PreconditionFailed,
+            "the delivery has changed since you read it",
+            "la remise a changé depuis votre lecture",
+        ));
+    }
     let (envelope, first) = match (&work.fact, state) {
-        (Fact::Dispatched(arrived), None) => (Arc::clone(&arrived.envelope), true),
+        (Fact::Dispatched(arrived) | Fact::Recollected(arrived, _), None) => {
+            (Arc::clone(&arrived.envelope), true)
+        }
         (_, Some((delivery, _))) => {
             (loaded.envelopes.get(&delivery.message).cloned().ok_or_else(not_found)?, false)
         }
@@ -158,11 +174,17 @@ pub fn plan_work(work: &Work, loaded: &Loaded, ctx: &Context<'_>) -> Result<Plan
     let received = received(work, &decision.next, &fresh);
     let status = status_update(&work.fact, &decision.next, ctx);
     let keys = match (&work.fact, decision.next.role) {
-        (Fact::Dispatched(arrived), Role::Recipient) if first => arrived.keys.clone(),
+        (Fact::Dispatched(arrived) | Fact::Recollected(arrived, _), Role::Recipient) if first => {
+            arrived.keys.clone()
+        }
         _ => Vec::new(),
     };
     Ok(Plan {
-        message: first.then(|| NewMessage { envelope: Arc::clone(&envelope), member: None }),
+        message: first.then(|| NewMessage {
+            member: (decision.next.role == Role::Sender)
+                .then(|| envelope.sender.organisation().key()),
+            envelope: Arc::clone(&envelope),
+        }),
         subject,
         envelope,
         drafts: decision.evidence,
@@ -173,6 +195,7 @@ pub fn plan_work(work: &Work, loaded: &Loaded, ctx: &Context<'_>) -> Result<Plan
         status,
         answer: decision.answer,
         refusal: None,
+        trace: work.trace,
         deliveries: vec![Planned {
             delivery: decision.next,
             expected: state.map(|(_, version)| *version),
@@ -223,6 +246,10 @@ fn decide_in_turn(
 fn input(fact: &Fact) -> Input<'_> {
     match fact {
         Fact::Dispatched(arrived) => Input::Dispatched(Box::new(inbound(arrived))),
+        Fact::Recollected(arrived, evidence) => {
+            let facts = evidence.iter().map(|r| r.fact.clone()).collect();
+            Input::Recollected(Box::new(inbound(arrived)), facts)
+        }
         Fact::Status { by, status, .. } => {
             Input::StatusReceived { by: by.clone(), status: *status }
         }
@@ -252,6 +279,7 @@ fn inbound(arrived: &Arrived) -> Inbound<'_> {
         hop: arrived.hop,
         dispatch: arrived.sealed.sha256,
         acceptance: arrived.acceptance.as_ref().map(|a| a.fact.clone()),
+        relays: arrived.relays.iter().map(|r| r.fact.clone()).collect(),
         findings: arrived.findings.clone(),
     }
 }
@@ -265,9 +293,27 @@ fn received(work: &Work, next: &Delivery, fresh: &dyn Fn(&EvidenceId) -> bool) -
                 arrived
                     .acceptance
                     .iter()
+                    .chain(&arrived.relays)
                     .filter(|a| fresh(&a.fact.id))
                     .map(|a| evidence_row(a, next)),
             );
+            out
+        }
+        Fact::Recollected(arrived, evidence) => {
+            let taken = |r: &&Received<EvidenceFact>| {
+                fresh(&r.fact.id) && next.evidence.iter().any(|held| held.id == r.fact.id)
+            };
+            let way = arrived.acceptance.iter().chain(&arrived.relays);
+            let mut out: Vec<NewEvidence> = Vec::new();
+            for row in way.chain(evidence).filter(taken).map(|r| evidence_row(r, next)) {
+                if out.iter().all(|known| known.id != row.id) {
+                    out.push(row);
+                }
+            }
+            // Whatever is new came with a dispatch that is known, or new as well.
+            if !out.is_empty() {
+                out.insert(0, dispatch_row(next, &arrived.sealed));
+            }
             out
         }
         Fact::Evidence(all) => all

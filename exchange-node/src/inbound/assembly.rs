@@ -1,27 +1,30 @@
 //! Content that travels in parts: each part is written where it belongs, in whatever order it
 //! comes, and the whole goes to the content store when nothing is missing.
 //!
-//! Below its directory, `<digest>` holds the bytes and `<digest>.parts` the offsets that are
-//! durable, 8 octets each, big-endian, after the size of the whole. A part is acknowledged when
-//! both files are flushed, so that a restart goes on where it was.
+//! Each part comes under the seal of the node that publishes it ([`Checker::part`]). Below the
+//! directory, `<digest>-<size>-<node>` holds the bytes that one node vouches for, so that no other
+//! can spoil them, and `<digest>-<size>-<node>.<writer>.parts` the
+//! offsets that a process has made durable there, 8 octets each, big-endian. A part is acknowledged
+//! when both files are flushed, so that a restart goes on where it was. Replicas of a node share
+//! the directory: what has arrived is the union of all journals, and who completes it sees it.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use exchange_store::content::{Content, ContentError};
 use schemas::digest::Digest;
-use schemas::frame::{CONTENT_CHUNK, ContentFrame};
+use schemas::dispatch::ContentPart;
+use schemas::frame::{self, CONTENT_CHUNK, ContentFrame};
+use schemas::ids::NodeId;
 use schemas::problem::Code;
+use uuid::Uuid;
 
 use crate::inbound::Unbelieved;
-
-/// Buffers between the file and the content store.
-const BUFFER: usize = 64 * 1024;
+use crate::inbound::check::Checker;
 
 /// Contents under way at one node.
 #[derive(Debug)]
@@ -29,7 +32,43 @@ pub struct Assembly {
     dir: PathBuf,
     content: Arc<dyn Content>,
     max_size: u64,
-    open: HashMap<Digest, Partial>,
+    /// Tells the journals of this process apart.
+    writer: Uuid,
+    open: HashMap<Key, Partial>,
+}
+
+/// A content under way, by digest and size, and the node that publishes it.
+type Key = (Digest, u64, NodeId);
+
+/// A part whose seal verified.
+#[derive(Clone, Debug)]
+pub struct SealedPart {
+    /// What was sealed.
+    pub what: ContentPart,
+    /// By whom.
+    pub by: NodeId,
+    /// Its bytes, which have the digest that was sealed.
+    pub bytes: Vec<u8>,
+}
+
+impl Checker {
+    /// Opens the body of a content frame.
+    ///
+    /// # Errors
+    /// [`Unbelieved`] when it has to be set aside.
+    pub fn part(&self, body: &[u8]) -> Result<SealedPart, Unbelieved> {
+        let malformed = |e: String| Unbelieved::new(Code::FrameMalformed, e);
+        let ContentFrame { seal, part } =
+            frame::decode(body).map_err(|e| malformed(e.to_string()))?;
+        let sealed = self.open(seal.0)?;
+        let what: ContentPart = serde_json::from_slice(&sealed.opened.content)
+            .map_err(|e| malformed(format!("not about a part: {e}")))?;
+        if signing::digest::sha256(&part.0) != what.part_sha256 {
+            let why = "the part is not the one that was sealed";
+            return Err(Unbelieved::new(Code::DocumentCorrupted, why));
+        }
+        Ok(SealedPart { what, by: sealed.by, bytes: part.0 })
+    }
 }
 
 /// One content under way.
@@ -47,62 +86,54 @@ struct Partial {
 pub type Placed = Result<bool, Unbelieved>;
 
 impl Assembly {
-    /// Parts are kept below `dir`; those of an earlier process are taken over.
+    /// Parts are kept below `dir`, with those of earlier processes and of other replicas.
     ///
     /// # Errors
-    /// When the directory cannot be made or read.
+    /// When the directory cannot be made.
     pub fn new(dir: PathBuf, content: Arc<dyn Content>, max_size: u64) -> io::Result<Self> {
         fs::create_dir_all(&dir)?;
-        let mut open = HashMap::new();
-        for entry in fs::read_dir(&dir)? {
-            let name = entry?.file_name();
-            if let Some(digest) = name.to_str().and_then(|n| n.parse::<Digest>().ok()) {
-                match Partial::resume(&dir.join(name)) {
-                    Ok(partial) => drop(open.insert(digest, partial)),
-                    Err(error) => tracing::warn!(%digest, %error, "parts cannot be taken over"),
-                }
-            }
-        }
-        Ok(Self { dir, content, max_size, open })
+        Ok(Self { dir, content, max_size, writer: Uuid::new_v4(), open: HashMap::new() })
     }
 
     /// Places parts and makes them durable; one answer per part, same order.
     ///
     /// # Errors
     /// When the disk or the content store does not work: nothing may be acknowledged.
-    pub async fn place(&mut self, frames: Vec<ContentFrame>) -> Result<Vec<Placed>, ContentError> {
-        let mut placed = Vec::with_capacity(frames.len());
+    pub async fn place(&mut self, parts: Vec<SealedPart>) -> Result<Vec<Placed>, ContentError> {
+        let mut placed = Vec::with_capacity(parts.len());
         let mut touched = HashSet::new();
-        for frame in frames {
-            let digest = frame.cipher_sha256;
-            if let Err(e) = self.check(&frame) {
+        for part in parts {
+            let key = (part.what.cipher_sha256, part.what.cipher_size, part.by.clone());
+            if let Err(e) = self.check(&part) {
                 placed.push(Err(e));
-            } else if self.content.size(&digest).await?.is_some() {
+            } else if self.content.size(&key.0).await?.is_some() {
+                self.open.remove(&key);
                 placed.push(Ok(true));
             } else {
                 // Local writes of at most one frame: not worth a thread of their own.
-                self.write(&frame).map_err(disk)?;
-                touched.insert(digest);
+                self.write(&key, &part).map_err(disk)?;
+                touched.insert(key);
                 placed.push(Ok(false));
             }
         }
-        let mut complete = false;
-        for digest in touched {
-            if let Some(partial) = self.open.get_mut(&digest) {
-                partial.flush().map_err(disk)?;
-                complete = partial.is_complete();
-            }
+        let mut any = false;
+        for key in touched {
+            let complete = match self.open.get_mut(&key) {
+                Some(partial) => partial.flush().map_err(disk)?,
+                None => false,
+            };
             if complete {
-                self.complete(digest).await?;
+                self.complete(&key).await?;
+                any = true;
             }
         }
-        Ok(placed.into_iter().map(|p| p.map(|done| done || complete)).collect())
+        Ok(placed.into_iter().map(|p| p.map(|done| done || any)).collect())
     }
 
-    fn check(&self, frame: &ContentFrame) -> Result<(), Unbelieved> {
+    fn check(&self, part: &SealedPart) -> Result<(), Unbelieved> {
         let bad = |what: &str| Err(Unbelieved::new(Code::FrameMalformed, what));
         let chunk = CONTENT_CHUNK as u64;
-        let length = frame.part.0.len() as u64;
+        let (frame, length) = (&part.what, part.bytes.len() as u64);
         if frame.cipher_size > self.max_size {
             return bad("the content is larger than this node takes");
         }
@@ -112,122 +143,226 @@ impl Assembly {
         if length != chunk.min(frame.cipher_size - frame.offset) {
             return bad("the part has not the size of its place");
         }
-        match self.open.get(&frame.cipher_sha256) {
-            Some(partial) if partial.size != frame.cipher_size => bad("the size has changed"),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
-    fn write(&mut self, frame: &ContentFrame) -> io::Result<()> {
-        let digest = frame.cipher_sha256;
-        let partial = match self.open.entry(digest) {
-            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::hash_map::Entry::Vacant(slot) => {
-                let path = self.dir.join(digest.to_string());
-                slot.insert(Partial::begin(&path, frame.cipher_size)?)
-            }
-        };
-        partial.file.write_all_at(&frame.part.0, frame.offset)?;
-        partial.fresh.push(frame.offset);
+    fn write(&mut self, key: &Key, part: &SealedPart) -> io::Result<()> {
+        if !self.open.contains_key(key) {
+            // What another replica has completed is not there any more.
+            self.open.retain(|_, partial| partial.path.exists());
+            self.open.insert(key.clone(), Partial::open(&self.dir, key, self.writer)?);
+        }
+        if let Some(partial) = self.open.get_mut(key) {
+            partial.file.write_all_at(&part.bytes, part.what.offset)?;
+            partial.fresh.push(part.what.offset);
+        }
         Ok(())
     }
 
     /// Hands a complete content to the store. Parts that do not match their digest are forgotten:
     /// the sender's node publishes them again, or its timer runs out.
-    async fn complete(&mut self, digest: Digest) -> Result<(), ContentError> {
-        let Some(partial) = self.open.get(&digest) else {
+    async fn complete(&mut self, key: &Key) -> Result<(), ContentError> {
+        let digest = key.0;
+        let Some(partial) = self.open.get(key) else {
             return Ok(());
         };
-        match copy(&partial.path, self.content.as_ref(), digest).await {
+        match self.content.adopt(&partial.path, digest).await {
             Ok(()) => {}
             Err(ContentError::Mismatch(_)) => {
-                tracing::warn!(%digest, "the parts of a content do not match its digest");
+                tracing::warn!(%digest, by = %key.2, "sealed parts do not make up their content");
             }
-            Err(e) => return Err(e),
+            // Another replica may have been faster.
+            Err(e) if self.content.size(&digest).await?.is_none() => return Err(e),
+            Err(_) => {}
         }
-        if let Some(partial) = self.open.remove(&digest) {
-            partial.forget();
+        if let Some(partial) = self.open.remove(key) {
+            partial.forget().map_err(disk)?;
         }
         Ok(())
     }
 }
 
 impl Partial {
-    fn begin(path: &Path, size: u64) -> io::Result<Self> {
-        let file = new_file(path)?;
-        let mut journal = new_file(&journal_of(path))?;
-        journal.write_all(&size.to_be_bytes())?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-            journal,
-            size,
-            parts: HashSet::new(),
-            fresh: Vec::new(),
-        })
+    fn open(dir: &Path, key: &Key, writer: Uuid) -> io::Result<Self> {
+        let path = dir.join(format!("{}-{}-{}", key.0, key.1, key.2));
+        let mut open = OpenOptions::new();
+        open.read(true).create(true);
+        let file = open.clone().write(true).truncate(false).open(&path)?;
+        let journal = open.append(true).open(path.with_extension(format!("{writer}.parts")))?;
+        let parts = arrived(&path)?;
+        Ok(Self { path, file, journal, size: key.1, parts, fresh: Vec::new() })
     }
 
-    /// Reads the journal of an earlier process; a torn last entry does not count.
-    fn resume(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
-        let mut journal = OpenOptions::new().read(true).append(true).open(journal_of(path))?;
-        let mut bytes = Vec::new();
-        journal.read_to_end(&mut bytes)?;
-        let mut entries = bytes.as_chunks::<8>().0.iter().map(|entry| u64::from_be_bytes(*entry));
-        let size = entries.next().ok_or(io::ErrorKind::UnexpectedEof)?;
-        let parts: HashSet<u64> = entries.collect();
-        journal.set_len(8 * (parts.len() as u64 + 1))?;
-        Ok(Self { path: path.to_owned(), file, journal, size, parts, fresh: Vec::new() })
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
+    /// Makes what was written durable; returns whether nothing is missing any more.
+    fn flush(&mut self) -> io::Result<bool> {
         self.file.sync_data()?;
         let fresh = std::mem::take(&mut self.fresh);
         let new = fresh.into_iter().filter(|offset| self.parts.insert(*offset));
         let entries: Vec<u8> = new.flat_map(u64::to_be_bytes).collect();
         self.journal.write_all(&entries)?;
-        self.journal.sync_data()
+        self.journal.sync_data()?;
+        // Of several processes, the one that flushes last sees all that the others have flushed.
+        self.parts.extend(arrived(&self.path)?);
+        Ok(self.parts.len() as u64 == self.size.div_ceil(CONTENT_CHUNK as u64))
     }
 
-    fn is_complete(&self) -> bool {
-        self.parts.len() as u64 == self.size.div_ceil(CONTENT_CHUNK as u64)
-    }
-
-    fn forget(self) {
-        for path in [&self.path, &journal_of(&self.path)] {
-            if let Err(error) = fs::remove_file(path) {
-                tracing::warn!(path = %path.display(), %error, "parts cannot be removed");
+    fn forget(self) -> io::Result<()> {
+        for path in journals(&self.path)?.into_iter().chain([self.path]) {
+            match fs::remove_file(path) {
+                // Another replica has completed it, too.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
             }
         }
+        Ok(())
     }
 }
 
-fn journal_of(path: &Path) -> PathBuf {
-    path.with_extension("parts")
+/// What all processes together have made durable; a torn last entry does not count.
+fn arrived(path: &Path) -> io::Result<HashSet<u64>> {
+    let mut parts = HashSet::new();
+    for journal in journals(path)? {
+        let bytes = match fs::read(journal) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            read => read?,
+        };
+        parts.extend(bytes.as_chunks::<8>().0.iter().map(|entry| u64::from_be_bytes(*entry)));
+    }
+    Ok(parts)
 }
 
-fn new_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)
-}
-
-async fn copy(path: &Path, content: &dyn Content, digest: Digest) -> Result<(), ContentError> {
-    let mut writer = content.begin().await?;
-    let mut reader = tokio::fs::File::open(path).await.map_err(disk)?;
-    loop {
-        let mut buffer = vec![0; BUFFER];
-        let n = tokio::io::AsyncReadExt::read(&mut reader, &mut buffer).await.map_err(disk)?;
-        if n == 0 {
-            break;
+/// The journals of a content under way.
+fn journals(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str())) else {
+        return Ok(Vec::new());
+    };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?.file_name();
+        let text = entry.to_str().unwrap_or_default();
+        if text.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')) {
+            found.push(dir.join(&entry));
         }
-        buffer.truncate(n);
-        writer.write(Bytes::from(buffer)).await?;
     }
-    writer.finish(Some(digest)).await.map(drop)
+    Ok(found)
 }
 
 fn disk(e: io::Error) -> ContentError {
     match e.kind() {
         io::ErrorKind::StorageFull => ContentError::Full(e.to_string()),
         _ => ContentError::Io(e.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use exchange_store::content::FsContent;
+    use futures::TryStreamExt as _;
+    use schemas::ids::DocumentId;
+
+    use super::*;
+
+    const SIZE: usize = 3 * CONTENT_CHUNK + 5;
+
+    fn whole() -> Vec<u8> {
+        (0..SIZE).map(|i| (i % 251) as u8).collect()
+    }
+
+    fn part(n: usize) -> SealedPart {
+        let bytes = whole();
+        let at = n * CONTENT_CHUNK;
+        let cut = bytes[at..SIZE.min(at + CONTENT_CHUNK)].to_vec();
+        let what = ContentPart {
+            version: 1,
+            document_id: DocumentId(Uuid::nil()),
+            cipher_sha256: signing::digest::sha256(&bytes),
+            cipher_size: SIZE as u64,
+            offset: at as u64,
+            part_sha256: signing::digest::sha256(&cut),
+        };
+        SealedPart { what, by: "etat".parse().unwrap(), bytes: cut }
+    }
+
+    struct Ground {
+        dir: tempfile::TempDir,
+        content: Arc<dyn Content>,
+    }
+
+    impl Ground {
+        async fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let content = Arc::new(FsContent::open(dir.path().join("content")).await.unwrap());
+            Self { dir, content }
+        }
+
+        fn process(&self) -> Assembly {
+            let parts = self.dir.path().join("parts");
+            Assembly::new(parts, Arc::clone(&self.content), 1 << 30).unwrap()
+        }
+
+        async fn assert_whole(&self) {
+            let digest = signing::digest::sha256(&whole());
+            let stream = self.content.read(&digest, 0, None).await.unwrap();
+            let got: Vec<Bytes> = stream.try_collect().await.unwrap();
+            assert_eq!(got.concat(), whole());
+            let left = fs::read_dir(self.dir.path().join("parts")).unwrap().count();
+            assert_eq!(left, 0, "parts are left");
+        }
+    }
+
+    #[tokio::test]
+    async fn parts_in_any_order_twice_and_over_restarts_become_the_whole() {
+        let ground = Ground::new().await;
+        for n in [2, 0, 2, 3] {
+            let placed = ground.process().place(vec![part(n)]).await.unwrap();
+            assert!(matches!(placed.as_slice(), [Ok(false)]), "{placed:?}");
+        }
+        let placed = ground.process().place(vec![part(1), part(0)]).await.unwrap();
+        assert!(placed.iter().all(|p| matches!(p, Ok(true))), "{placed:?}");
+        ground.assert_whole().await;
+    }
+
+    #[tokio::test]
+    async fn replicas_that_share_the_parts_complete_the_whole_together() {
+        let ground = Ground::new().await;
+        let mut two = [ground.process(), ground.process()];
+        for n in 0..4 {
+            two[n % 2].place(vec![part(n)]).await.unwrap();
+        }
+        ground.assert_whole().await;
+        // Redelivered to the one that did not complete it.
+        let placed = two[0].place(vec![part(2)]).await.unwrap();
+        assert!(matches!(placed.as_slice(), [Ok(true)]), "{placed:?}");
+        ground.assert_whole().await;
+    }
+
+    #[tokio::test]
+    async fn a_torn_journal_and_a_forged_size_do_no_harm() {
+        let ground = Ground::new().await;
+        let mut forged = part(0);
+        forged.what.cipher_size = (SIZE + CONTENT_CHUNK) as u64;
+        let digest = forged.what.cipher_sha256;
+        ground.process().place(vec![forged, part(0), part(1)]).await.unwrap();
+        let path = ground.dir.path().join(format!("parts/{digest}-{SIZE}-etat"));
+        for journal in journals(&path).unwrap() {
+            OpenOptions::new().append(true).open(journal).unwrap().write_all(&[0, 0, 7]).unwrap();
+        }
+        ground.process().place(vec![part(2), part(3)]).await.unwrap();
+        assert_eq!(ground.content.size(&digest).await.unwrap(), Some(SIZE as u64));
+    }
+
+    #[tokio::test]
+    async fn false_parts_of_one_node_do_not_spoil_the_true_ones_of_another() {
+        let ground = Ground::new().await;
+        let mut wrong = part(3);
+        wrong.bytes[0] ^= 1;
+        wrong.by = "cd-34".parse().unwrap();
+        let mut process = ground.process();
+        process.place(vec![part(0), part(1), part(2), wrong]).await.unwrap();
+        let digest = part(0).what.cipher_sha256;
+        assert_eq!(ground.content.size(&digest).await.unwrap(), None);
+        process.place(vec![part(3)]).await.unwrap();
+        assert_eq!(ground.content.size(&digest).await.unwrap(), Some(SIZE as u64));
     }
 }

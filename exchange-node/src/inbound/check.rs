@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use broker_adapter::Frame;
-use schemas::frame::{self, DispatchFrame, EvidenceFrame, StatusFrame};
+use schemas::frame::{
+    self, DispatchFrame, EvidenceFrame, RecallFrame, RecollectionFrame, StatusFrame,
+};
 use schemas::ids::NodeId;
 use schemas::problem::Code;
 use schemas::time::Timestamp;
@@ -44,6 +46,10 @@ pub enum Checked {
     Evidence(Vec<super::evidence::Claim>),
     /// A business status.
     Status(Box<super::status::Claim>),
+    /// A node was restored and asks, or has been told everything.
+    Recall(Box<schemas::recall::Recall>),
+    /// What a neighbour holds about a delivery.
+    Recollection(Box<super::recollection::Recollection>),
 }
 
 /// A sealed object, opened, and the node that sealed it.
@@ -79,6 +85,14 @@ impl Checker {
             Some(frame::STATUS) => {
                 let body: StatusFrame = frame::decode(body).map_err(malformed)?;
                 self.status(body.status.0).map(|claim| Checked::Status(Box::new(claim)))
+            }
+            Some(frame::RECALL) => {
+                let body: RecallFrame = frame::decode(body).map_err(malformed)?;
+                self.recall(body).map(|recall| Checked::Recall(Box::new(recall)))
+            }
+            Some(frame::RECOLLECTION) => {
+                let body: RecollectionFrame = frame::decode(body).map_err(malformed)?;
+                self.recollection(body).map(|one| Checked::Recollection(Box::new(one)))
             }
             other => {
                 let detail = format!("no such type of frame: {other:?}");

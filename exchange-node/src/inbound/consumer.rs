@@ -10,24 +10,34 @@ use exchange_store::content::ContentError;
 use exchange_store::rows::{Cause, Change, EffectKind, NewEffect, SetAside};
 use rayon::prelude::*;
 use schemas::evidence::UserContentInfo;
-use schemas::frame::{self, ContentFrame};
 use schemas::ids::MessageId;
 use schemas::problem::Code;
+use schemas::trace::TraceContext;
 use tokio_util::sync::CancellationToken;
 
+use crate::cores;
 use crate::engine::EngineError;
 use crate::engine::item::{Fact, Work};
 use crate::inbound::Unbelieved;
 use crate::inbound::assembly::Assembly;
-use crate::inbound::check::Checked;
+use crate::inbound::check::{Checked, Checker};
 use crate::inbound::dispatch::Found;
 use crate::inbound::evidence::Claim;
+use crate::inbound::recollection::Recollection;
+use crate::inbound::trace::Receiving;
 use crate::node::Node;
+use crate::recollection;
+use crate::roads::Road;
+use crate::telemetry::figures;
+use crate::telemetry::spans::{Kind, Tracer};
+use crate::workers::wake;
 
 /// Most frames of one batch of the message and evidence lanes.
 const MAX_BATCH: usize = 256;
 /// Most parts of content written under one flush.
-const MAX_PARTS: usize = 16;
+const MAX_PARTS: usize = 8;
+/// Octets of content that are verified while other dispatches wait; more is verified apart.
+const AT_ONCE: u64 = 4 << 20;
 /// Wait before a dependency that failed is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -52,18 +62,33 @@ pub enum Again {
     /// The engine.
     #[error("{0}")]
     Engine(String),
+    /// Our clock.
+    #[error("this node's clock is behind: set it")]
+    Clock,
 }
 
 /// Reads a lane until the node stops.
-pub async fn run(node: Arc<Node>, lane: Lane, stop: CancellationToken) {
+pub async fn run(node: Arc<Node>, road: Arc<Road>, lane: Lane, stop: CancellationToken) {
     let mut assembly = match node.assembly() {
         Ok(assembly) => assembly,
         Err(error) => return tracing::error!(%error, "no room for parts of content"),
     };
+    if lane == Lane::Evidence {
+        // What came before a backup was restored must be back before anything is added to it.
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = node.recollection.over() => {}
+        }
+    }
     while !stop.is_cancelled() {
         // The broker may have been away when the node started, or may have lost the lanes.
-        node.provision().await;
-        match node.backbone.subscribe(&node.road(&node.id), lane).await {
+        let lanes = road.lanes_of(&node.id);
+        let there = road.backbone.provision(&lanes).await;
+        let subscribed = match there {
+            Ok(()) => road.backbone.subscribe(&lanes, lane).await,
+            Err(error) => Err(error),
+        };
+        match subscribed {
             Ok(mut lane_reader) => {
                 let reading = read(&node, lane, lane_reader.as_mut(), &mut assembly);
                 tokio::select! {
@@ -82,21 +107,28 @@ pub async fn run(node: Arc<Node>, lane: Lane, stop: CancellationToken) {
 
 /// Reads until the subscription ends; returns why.
 async fn read(
-    node: &Node,
+    node: &Arc<Node>,
     lane: Lane,
     reader: &mut dyn Subscription,
     assembly: &mut Assembly,
 ) -> String {
     let most = if lane == Lane::Content { MAX_PARTS } else { MAX_BATCH };
     loop {
+        while lane != Lane::Evidence && node.admission.takes_no_frames() {
+            tokio::time::sleep(PAUSE).await;
+        }
         let batch = match reader.next(most).await {
             Ok(batch) => batch,
             Err(e) => return e.to_string(),
         };
+        if lane == Lane::Evidence {
+            node.recollection.heard();
+        }
+        let receiving = Receiving::begin(&node.tracer, lane, &batch);
         let fates = loop {
             let tried = match lane {
                 Lane::Content => place(node, assembly, &batch).await,
-                Lane::Message | Lane::Evidence => believe(node, lane, &batch).await,
+                Lane::Message | Lane::Evidence => believe(node, lane, &batch, &receiving).await,
             };
             match tried {
                 Ok(fates) => break fates,
@@ -106,7 +138,7 @@ async fn read(
                 }
             }
         };
-        if let Err(e) = settle(node, lane, reader, batch, fates).await {
+        if let Err(e) = settle(node, lane, reader, batch, fates, receiving).await {
             return e;
         }
     }
@@ -119,18 +151,22 @@ async fn settle(
     reader: &mut dyn Subscription,
     batch: Vec<Frame>,
     fates: Vec<Fate>,
+    receiving: Receiving,
 ) -> Result<(), String> {
     let mut rows = Vec::new();
     let mut receipts: Vec<Receipt> = Vec::with_capacity(batch.len());
-    for (received, fate) in batch.into_iter().zip(fates) {
+    figures::consumed(lane, batch.len() as u64);
+    for (i, (received, fate)) in batch.into_iter().zip(&fates).enumerate() {
         if let Fate::Aside(why) = fate {
+            let _told = receiving.log(i).entered();
             tracing::warn!(?lane, frame = received.frame.id, %why, "frame set aside");
             metrics::counter!("pli_frames_set_aside_total", "code" => why.code.as_str())
                 .increment(1);
-            rows.push(aside(node, lane, &received, &why));
+            rows.push(aside(node, lane, &received, why));
         }
         receipts.push(received.receipt);
     }
+    receiving.end(&fates);
     while let Err(error) = keep(node, &rows).await {
         tracing::warn!(?lane, %error, "frames cannot be set aside yet");
         tokio::time::sleep(PAUSE).await;
@@ -157,20 +193,25 @@ fn aside(node: &Node, lane: Lane, received: &Frame, why: &Unbelieved) -> SetAsid
 
 /// Places parts of content.
 async fn place(node: &Node, assembly: &mut Assembly, batch: &[Frame]) -> Result<Vec<Fate>, Again> {
+    let checker = node.checker();
+    let frames: Vec<_> = batch.iter().map(|r| r.frame.clone()).collect();
+    let checked = tokio::task::spawn_blocking(move || {
+        frames.iter().map(|f| checker.part(&f.body)).collect::<Vec<_>>()
+    })
+    .await
+    .map_err(|e| Again::Engine(e.to_string()))?;
     let mut fates: Vec<Option<Fate>> = Vec::with_capacity(batch.len());
     let mut parts = Vec::with_capacity(batch.len());
-    for received in batch {
-        match frame::decode::<ContentFrame>(&received.frame.body) {
+    for one in checked {
+        match one {
             Ok(part) => {
                 parts.push(part);
                 fates.push(None);
             }
-            Err(e) => {
-                let why = Unbelieved::new(Code::FrameMalformed, e.to_string());
-                fates.push(Some(Fate::Aside(why)));
-            }
+            Err(why) => fates.push(Some(Fate::Aside(why))),
         }
     }
+    metrics::counter!("pli_content_parts_received_total").increment(parts.len() as u64);
     let mut placed = assembly.place(parts).await?.into_iter();
     node.wakes.parts_arrived();
     Ok(fates
@@ -185,22 +226,35 @@ async fn place(node: &Node, assembly: &mut Assembly, batch: &[Frame]) -> Result<
 }
 
 /// Checks frames on all cores, and feeds their facts to the engine.
-async fn believe(node: &Node, lane: Lane, batch: &[Frame]) -> Result<Vec<Fate>, Again> {
+async fn believe(
+    node: &Arc<Node>,
+    lane: Lane,
+    batch: &[Frame],
+    receiving: &Receiving,
+) -> Result<Vec<Fate>, Again> {
     let checker = node.checker();
     let frames: Vec<_> = batch.iter().map(|r| r.frame.clone()).collect();
-    let checked = tokio::task::spawn_blocking(move || {
+    let (tracer, contexts) = (node.tracer.clone(), receiving.contexts());
+    let checked = cores::spread(move || {
+        let one = |(frame, context)| verify(&checker, &tracer, frame, context);
         if frames.len() == 1 {
-            frames.iter().map(|f| checker.check(f)).collect::<Vec<_>>()
+            frames.iter().zip(contexts).map(one).collect::<Vec<_>>()
         } else {
-            frames.par_iter().map(|f| checker.check(f)).collect::<Vec<_>>()
+            frames.par_iter().zip(contexts).map(one).collect::<Vec<_>>()
         }
     })
     .await
     .map_err(|e| Again::Engine(e.to_string()))?;
+    if checked.iter().any(is_from_the_future)
+        && node.own_clock.is_behind(&node.tsa, node.clock.now()).await
+    {
+        return Err(Again::Clock);
+    }
     let mut fates = Vec::with_capacity(checked.len());
     let mut work = Vec::new();
     let mut claims = Vec::new();
     let mut founds = Vec::new();
+    let mut recalls = Vec::new();
     for (i, one) in checked.into_iter().enumerate() {
         let mut fate = Fate::Durable;
         match one {
@@ -209,14 +263,69 @@ async fn believe(node: &Node, lane: Lane, batch: &[Frame]) -> Result<Vec<Fate>, 
             Ok(Checked::Status(claim)) => {
                 work.push((i, Work::new(claim.delivery, claim.fact())));
             }
+            Ok(Checked::Recall(recall)) => recalls.push(*recall),
+            Ok(Checked::Recollection(one)) => {
+                recollected(node, *one, (i, receiving), &mut work).await?;
+            }
             Err(why) => fate = Fate::Aside(why),
         }
         fates.push(fate);
     }
     evidence_work(node, claims, &mut work).await?;
-    dispatch_work(node, lane, batch, founds, &mut work).await?;
+    dispatch_work(node, lane, (batch, receiving), founds, &mut work).await?;
+    for (i, one) in &mut work {
+        one.trace = receiving.context(*i);
+    }
     feed(node, work, &mut fates).await?;
+    // After what came before them.
+    for recall in recalls {
+        recollection::received(node, recall).await?;
+    }
     Ok(fates)
+}
+
+/// Checks one frame, and says how long that took.
+fn verify(
+    checker: &Checker,
+    tracer: &Tracer,
+    frame: &broker_adapter::Frame,
+    context: Option<TraceContext>,
+) -> Result<Checked, Unbelieved> {
+    let span = tracer.child("verify", Kind::Internal, context);
+    let checked = checker.check(frame);
+    if let Some(mut span) = span {
+        if let Err(why) = &checked {
+            span.fail(why.code.as_str());
+        }
+        span.end();
+    }
+    checked
+}
+
+fn is_from_the_future(checked: &Result<Checked, Unbelieved>) -> bool {
+    let code = Code::TimestampOutOfRange;
+    match checked {
+        Ok(Checked::Dispatch(found)) => found.arrived.findings.iter().any(|f| f.code == code),
+        Ok(_) => false,
+        Err(why) => why.code == code,
+    }
+}
+
+/// What this node has said about a delivery comes back; a dispatch that it has never answered is
+/// one like any other, later.
+async fn recollected(
+    node: &Node,
+    one: Recollection,
+    (place, receiving): (usize, &Receiving),
+    work: &mut Vec<(usize, Work)>,
+) -> Result<(), Again> {
+    node.content.put_all(one.found.inline.clone()).await?;
+    if one.concerns(&node.id) {
+        work.push((place, one.into_work()));
+        return Ok(());
+    }
+    let body = schemas::frame::encode(&one.plain);
+    park(node, Lane::Message, body, &one.found, receiving.context(place)).await
 }
 
 /// Compares claims with the messages that they are about.
@@ -258,7 +367,7 @@ async fn evidence_work(
 async fn dispatch_work(
     node: &Node,
     lane: Lane,
-    batch: &[Frame],
+    (batch, receiving): (&[Frame], &Receiving),
     founds: Vec<(usize, Found)>,
     work: &mut Vec<(usize, Work)>,
 ) -> Result<(), Again> {
@@ -267,29 +376,44 @@ async fn dispatch_work(
         node.content.put_all(inline).await?;
     }
     for (i, mut found) in founds {
-        if found.apart.is_empty() || !found.arrived.findings.is_empty() {
+        if !node.recollection.is_over() {
+            // It may have been decided about before the node was restored.
+            if let Some(received) = batch.get(i) {
+                let body = received.frame.body.to_vec();
+                park(node, lane, body, &found, receiving.context(i)).await?;
+            }
+        } else if found.apart.is_empty() || !found.arrived.findings.is_empty() {
             work.push((i, found.into_work()));
-        } else if node.content_is_here(&found.apart).await? {
+        } else if found.apart.iter().map(|c| c.cipher_size).sum::<u64>() <= AT_ONCE
+            && node.content_is_here(&found.apart).await?
+        {
             node.check_plaintexts(&mut found).await?;
             work.push((i, found.into_work()));
         } else if let Some(received) = batch.get(i) {
-            park(node, lane, received, &found).await?;
+            let body = received.frame.body.to_vec();
+            park(node, lane, body, &found, receiving.context(i)).await?;
         }
     }
     Ok(())
 }
 
-/// Keeps a dispatch until its content has arrived: an effect row, so that its frame may be
+/// Keeps a dispatch until its content has arrived and is verified: an effect row, so that its frame may be
 /// acknowledged and nothing behind it waits.
-async fn park(node: &Node, lane: Lane, received: &Frame, found: &Found) -> Result<(), Again> {
+async fn park(
+    node: &Node,
+    lane: Lane,
+    body: Vec<u8>,
+    found: &Found,
+    trace: Option<TraceContext>,
+) -> Result<(), Again> {
     let now = node.clock.now();
     let effect = NewEffect {
         kind: EffectKind::Wake,
         delivery: None,
         to: None,
-        order_key: format!("parked/{}", found.delivery),
+        order_key: wake::order_key(found.delivery, trace),
         due: now,
-        payload: received.frame.body.to_vec(),
+        payload: body,
     };
     let change = Change {
         cause: Cause(format!("parked/{}/{}", lane.as_str(), found.arrived.sealed.sha256)),

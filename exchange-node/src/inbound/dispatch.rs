@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use exchange_core::input::Finding;
+use exchange_core::input::{EvidenceFact, Finding};
 use exchange_store::rows::DeliveryKey;
+use schemas::bytes::Octets;
 use schemas::digest::Digest;
 use schemas::dispatch::{ContentKeys, ContentRef, Dispatch};
 use schemas::event::Event;
@@ -15,7 +16,8 @@ use schemas::ids::{DeliveryId, NodeId};
 use schemas::problem::Code;
 use signing::digest::sha256;
 use signing::encrypt::{DocumentKey, open_all, unwrap};
-use signing::seal::Opened;
+use signing::path::PathError;
+use signing::seal::{Opened, SealError};
 
 use crate::engine::item::{Arrived, Fact, Received, SealedBytes, Work};
 use crate::inbound::Unbelieved;
@@ -48,7 +50,7 @@ impl Checker {
     /// Opens a dispatch. Faults that the sender's node must hear of become findings; the rest is
     /// set aside.
     pub(super) fn dispatch(&self, frame: DispatchFrame) -> Result<Found, Unbelieved> {
-        let DispatchFrame { dispatch: p7m, inline } = frame;
+        let DispatchFrame { dispatch: p7m, inline, relays } = frame;
         let mut findings = Vec::new();
         let (opened, by, bytes) = self.open_dispatch(p7m.0, &mut findings)?;
         let dispatch: Dispatch = serde_json::from_slice(&opened.content)
@@ -68,6 +70,8 @@ impl Checker {
         self.check_time(&dispatch, &opened, &mut findings);
         let acceptance = self.acceptance(&dispatch, &mut findings);
         check_manifest(&dispatch, &mut findings);
+        let relays = self.way(&dispatch, delivery, relays)?;
+        let from = relays.last().map_or(&dispatch.relay.from, |last| &last.fact.issuer).clone();
         let mine = dispatch.relay.to == self.node;
         let keys =
             if mine && findings.is_empty() { self.keys(&dispatch, &mut findings) } else { vec![] };
@@ -78,9 +82,10 @@ impl Checker {
             delivery,
             arrived: Arrived {
                 recipient_index: index,
-                origin: dispatch.relay.from.clone(),
-                from: dispatch.relay.from,
-                hop: dispatch.relay.hop,
+                origin: dispatch.relay.from,
+                from,
+                hop: dispatch.relay.hop.saturating_add(hops(&relays)),
+                relays,
                 sealed: bytes,
                 acceptance,
                 findings,
@@ -110,6 +115,9 @@ impl Checker {
         if self.snapshot.directory.node(&dispatch.relay.from).is_none() {
             return Err(fault);
         }
+        if self.was_spoiled(&p7m, &opened, &dispatch.relay.from) {
+            return Err(fault);
+        }
         let code = match fault.code {
             Code::PeerUnknown => Code::SealInvalid,
             code => code,
@@ -118,6 +126,26 @@ impl Checker {
         let sha256 = sha256(&p7m);
         let bytes = SealedBytes { p7m: Arc::new(p7m), sha256, sealed_at: opened.signing_time };
         Ok((opened, None, bytes))
+    }
+
+    /// Whether a seal of a certificate that the directory has fails for what stands beside it:
+    /// certificates of authorities and revocation lists are in the file, and the signature does not
+    /// cover them. Whoever carries the file can spoil them, and could end a delivery so. What the
+    /// certificate itself is to blame for (its time, its usage, its revocation) is the node's fault.
+    fn was_spoiled(&self, p7m: &[u8], opened: &Opened, from: &NodeId) -> bool {
+        let entry = self.snapshot.directory.node(from);
+        let known =
+            entry.is_some_and(|e| e.seal_certificates.iter().any(|c| c.0 == opened.signer.der));
+        let to_blame = matches!(
+            self.verifier.verify(p7m, self.now),
+            Err(SealError::Path(
+                PathError::Expired
+                    | PathError::NotYetValid
+                    | PathError::WrongUsage(_)
+                    | PathError::Revoked { .. }
+            ))
+        );
+        known && !to_blame
     }
 
     fn check_time(&self, dispatch: &Dispatch, opened: &Opened, findings: &mut Vec<Finding>) {
@@ -134,7 +162,7 @@ impl Checker {
         &self,
         dispatch: &Dispatch,
         findings: &mut Vec<Finding>,
-    ) -> Option<Received<exchange_core::input::EvidenceFact>> {
+    ) -> Option<Received<EvidenceFact>> {
         let claim = match self.evidence(dispatch.submission_acceptance.0.clone()) {
             Ok(claim) => claim,
             Err(e) => {
@@ -153,6 +181,52 @@ impl Checker {
         let mut received = claim.received;
         received.fact.same_content = true;
         Some(received)
+    }
+
+    /// The way that a dispatch came: each relay's B.1 names the node that it has it from, back to
+    /// the sender's node. Nobody seals a frame, so a chain with a gap, or one that does not lead
+    /// here, is the broker's doing and no node's fault: it is set aside, and the true frame counts.
+    fn way(
+        &self,
+        dispatch: &Dispatch,
+        delivery: DeliveryId,
+        relays: Vec<Octets>,
+    ) -> Result<Vec<Received<EvidenceFact>>, Unbelieved> {
+        let gap = |what: &str| Unbelieved::new(Code::EvidenceMismatch, format!("its way: {what}"));
+        if relays.len() > MAX_RELAYS {
+            return Err(gap("too many relays"));
+        }
+        let content = UserContentInfo::of(&dispatch.envelope.documents);
+        let mut passed = vec![dispatch.relay.from.clone()];
+        let mut way = Vec::with_capacity(relays.len());
+        for p7m in relays {
+            let claim = self.evidence(p7m.0)?;
+            let mut received = claim.received;
+            let fact = &mut received.fact;
+            let about_this = claim.message == dispatch.envelope.message_id
+                && claim.delivery == delivery
+                && claim.content == content;
+            if fact.event != Event::RelayAcceptance || !about_this {
+                return Err(gap("it holds evidence of something else"));
+            }
+            if fact.external.as_ref() != passed.last() {
+                return Err(gap("a relay is missing"));
+            }
+            if fact.issuer == self.node || passed.contains(&fact.issuer) {
+                return Err(gap("it goes round in a circle"));
+            }
+            fact.same_content = true;
+            passed.push(fact.issuer.clone());
+            way.push(received);
+        }
+        let from = passed.last().filter(|from| **from != self.node);
+        let here = from.and_then(|from| self.snapshot.directory.next_hop(from, &self.node));
+        if from.is_some_and(|from| self.snapshot.directory.node(from).is_some())
+            && here.as_ref() != Some(&self.node)
+        {
+            return Err(gap("the last relay is missing: the node before has no road to here"));
+        }
+        Ok(way)
     }
 
     fn keys(&self, dispatch: &Dispatch, findings: &mut Vec<Finding>) -> Vec<DocumentKey> {
@@ -197,6 +271,13 @@ impl Checker {
     }
 }
 
+/// Most nodes that a dispatch may have passed, before the policy is asked.
+const MAX_RELAYS: usize = 8;
+
+fn hops(relays: &[Received<EvidenceFact>]) -> u8 {
+    u8::try_from(relays.len()).unwrap_or(u8::MAX)
+}
+
 /// A finding whose details stay technical; the sentences of the code are for people.
 #[must_use]
 pub fn finding(code: Code, detail: &str) -> Finding {
@@ -222,7 +303,7 @@ fn check_manifest(dispatch: &Dispatch, findings: &mut Vec<Finding>) {
 /// with theirs.
 fn check_inline(
     dispatch: &Dispatch,
-    inline: Vec<schemas::bytes::Octets>,
+    inline: Vec<Octets>,
     keys: &[DocumentKey],
     findings: &mut Vec<Finding>,
 ) -> Vec<(Digest, Bytes)> {

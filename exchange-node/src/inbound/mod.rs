@@ -3,7 +3,10 @@
 //!
 //! - [`check`]: one frame, on any core: decode, open seals, compare with the directory;
 //! - [`dispatch`], [`evidence`], [`status`]: the three kinds of sealed objects;
+//! - [`recollection`]: what neighbours tell a node that was restored;
+//! - [`trace`]: where a frame stands in the trace of its message;
 //! - [`assembly`]: content that travels in parts;
+//! - [`own_clock`]: whether it is we who are wrong about the time;
 //! - [`consumer`]: the loops per lane. A frame is acknowledged after its facts are durable, or
 //!   after its bytes were set aside with a reason.
 
@@ -12,7 +15,10 @@ pub mod check;
 pub mod consumer;
 pub mod dispatch;
 pub mod evidence;
+pub mod own_clock;
+pub mod recollection;
 pub mod status;
+mod trace;
 
 use schemas::problem::Code;
 

@@ -77,10 +77,13 @@ fn utf8(path: &Path) -> anyhow::Result<&str> {
 }
 
 impl Post {
-    /// Whether a call that names `name` means this post: a node's name means all its replicas.
+    /// Whether a call that names `name` means this post: a node's name means all its replicas,
+    /// `NODE.1` the first of them alone.
     #[must_use]
     pub fn answers_to(&self, name: &str) -> bool {
-        self.name == name || self.node.as_ref().is_some_and(|n| n.as_str() == name)
+        let Some(node) = &self.node else { return self.name == name };
+        let first = self.suffix.is_empty() && name.strip_suffix(".1") == Some(node.as_str());
+        first || self.name == name || node.as_str() == name
     }
 
     /// The process that fills it now.

@@ -11,13 +11,14 @@ use schemas::party::Party;
 use schemas::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::credentials;
 use super::description::{Description, MemberFacts, NodeFacts, ReplicaFacts};
 use super::keys::{self, Place};
 use super::network::{Unfit, Wishes};
 use super::ports;
 use super::topology::{MemberPlan, NodePlan, Topology};
 use crate::authority::{self, CatalogueFile, CentralAuthority, MembersSeal};
-use crate::config::Config;
+use crate::config::{BackboneSection, Backbones, Config};
 use crate::{files, secret};
 
 const FILE: &str = "network.json";
@@ -27,6 +28,9 @@ const FILE: &str = "network.json";
 pub struct State {
     /// `embedded` or a URL, by name of the backbone.
     pub backbones: BTreeMap<String, String>,
+    /// Where the credentials of nodes were, by name of the backbone that knows them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub credentials: BTreeMap<String, PathBuf>,
     /// `sqlite`, or the URL of a server.
     pub store: String,
     /// Sets it apart from other networks on the same broker and database server.
@@ -67,6 +71,10 @@ impl State {
         if !wishes.backbones.is_empty() && asked != self.backbones {
             return differs("backbone");
         }
+        let asked = credentials::read(&wishes.credentials, &self.backbones, &self.topology)?;
+        if !wishes.credentials.is_empty() && asked != self.credentials {
+            return differs("directory of credentials");
+        }
         Ok(self)
     }
 }
@@ -81,8 +89,10 @@ pub async fn make(dir: &Path, wishes: &Wishes, now: Timestamp) -> anyhow::Result
         Some(topology) => topology.clone(),
         None => Topology::built_in()?,
     };
+    let backbones = backbones(&wishes.backbones, &topology)?;
     let state = State {
-        backbones: backbones(&wishes.backbones, &topology)?,
+        credentials: credentials::read(&wishes.credentials, &backbones, &topology)?,
+        backbones,
         store: wishes.store.clone().unwrap_or_else(|| "sqlite".to_owned()),
         namespace: namespace()?,
         topology,
@@ -115,37 +125,44 @@ fn backbones(said: &[String], topology: &Topology) -> Result<BTreeMap<String, St
     let embedded = || "embedded".to_owned();
     let mut all: BTreeMap<String, String> =
         topology.backbone.iter().map(|road| (road.name.clone(), embedded())).collect();
-    for text in said {
-        let named = text.split_once('=').filter(|(name, _)| !name.contains("://"));
-        let (name, url) = match (named, topology.backbone.as_slice()) {
-            (Some((name, url)), _) => (name.to_owned(), url.to_owned()),
-            (None, [only]) => (only.name.clone(), text.clone()),
-            (None, _) => {
-                let why = "this topology has several backbones: say --backbone NAME=URL for each";
-                return Err(Unfit(why.to_owned()));
-            }
-        };
+    for (name, url) in by_name(said, topology, "--backbone NAME=URL")? {
         let schemes = ["amqp://", "amqps://", "kafka://"];
         if url != "embedded" && !schemes.iter().any(|s| url.starts_with(s)) {
             let why =
                 "a backbone is `embedded`, kafka://HOST:PORT or amqp://USER:PASSWORD@HOST/VHOST";
             return Err(Unfit(why.to_owned()));
         }
-        let Some(entry) = all.get_mut(&name) else {
-            return Err(Unfit(format!("this topology has no backbone {name}")));
-        };
-        *entry = url;
+        all.insert(name, url);
     }
     Ok(all)
 }
 
+/// What is said of each backbone: `VALUE` where there is only one, or `NAME=VALUE`.
+pub(super) fn by_name(
+    said: &[String],
+    topology: &Topology,
+    several: &str,
+) -> Result<Vec<(String, String)>, Unfit> {
+    let each = said.iter().map(|text| {
+        let named = text.split_once('=').filter(|(name, _)| !name.contains([':', '/']));
+        let (name, value) = match (named, topology.backbone.as_slice()) {
+            (Some((name, value)), _) => (name.to_owned(), value.to_owned()),
+            (None, [only]) => (only.name.clone(), text.clone()),
+            (None, _) => {
+                let why = format!("this topology has several backbones: say {several} for each");
+                return Err(Unfit(why));
+            }
+        };
+        if topology.backbone.iter().any(|road| road.name == name) {
+            return Ok((name, value));
+        }
+        Err(Unfit(format!("this topology has no backbone {name}")))
+    });
+    each.collect()
+}
+
 fn refuse_unsupported(state: &State) -> Result<(), Unfit> {
     let topology = &state.topology;
-    if topology.backbone.len() > 1 || topology.node.iter().any(|n| n.via.is_some()) {
-        let why = "a node of this version is attached to one backbone: networks with several, and \
-                   nodes behind another one, cannot be started yet";
-        return Err(Unfit(why.to_owned()));
-    }
     let postgres = ["postgres://", "postgresql://"].iter().any(|s| state.store.starts_with(s));
     if state.store != "sqlite" && !postgres {
         return Err(Unfit("a store is `sqlite` or postgres://...".to_owned()));
@@ -190,16 +207,19 @@ async fn node(
     state: &State,
 ) -> anyhow::Result<NodeFacts> {
     let (id, home) = (&plan.id, dir.join(plan.id.as_str()));
-    let road = plan.backbones.first().and_then(|name| state.backbones.get(name));
-    let road = road.map_or("embedded", String::as_str);
+    let roads = roads(plan, state, &home)?;
+    let shown: Vec<String> = plan
+        .backbones
+        .iter()
+        .filter_map(|name| state.backbones.get(name))
+        .map(|url| without_login(url))
+        .collect();
     let store = database(state, id).await?;
     let mut written = Vec::new();
     for (i, port) in ports.iter().enumerate() {
-        let shared = road != "embedded";
         let place = Place {
             port: *port,
-            backbone: if shared { road } else { "embedded://../backbone.db" }.to_owned(),
-            namespace: shared.then(|| state.namespace.clone()),
+            backbone: roads.clone(),
             instance: (ports.len() > 1).then(|| format!("{id}-{}", i + 1)),
             store: store.clone(),
             tsa_url: tsa_url.to_owned(),
@@ -219,10 +239,40 @@ async fn node(
         pid: None,
         members: members(&dir.join(&first.config), plan, &state.topology).await?,
         config: first.config,
-        backbone: without_login(road),
+        backbone: shown.join(" "),
         store: if state.store == "sqlite" { "sqlite" } else { "postgres" }.to_owned(),
         replicas: replicas.collect(),
     })
+}
+
+/// The roads of a node. Networks on one broker, and several roads on one broker, are kept apart by
+/// the names of their lanes; a broker that knows its nodes knows their lanes by their own names.
+fn roads(plan: &NodePlan, state: &State, home: &Path) -> anyhow::Result<Backbones> {
+    let several = state.topology.backbone.len() > 1;
+    let mut sections = Vec::new();
+    for name in &plan.backbones {
+        let said = state.backbones.get(name).map_or("embedded", String::as_str);
+        let shared = said != "embedded";
+        let file = if several { format!("backbone-{name}.db") } else { "backbone.db".to_owned() };
+        let namespace: NodeId = match several {
+            true => format!("{}-{name}", state.namespace).parse()?,
+            false => state.namespace.clone(),
+        };
+        let road = several.then_some(name.as_str());
+        let own = state.credentials.get(name);
+        let own = own.map(|dir| credentials::install(dir, &plan.id, home, road)).transpose()?;
+        sections.push(BackboneSection {
+            name: several.then(|| name.clone()),
+            url: if shared { said.to_owned() } else { format!("embedded://../{file}") },
+            namespace: (shared && own.is_none()).then_some(namespace),
+            ca_file: own.as_ref().map(|own| own.ca_file.clone()),
+            certificate: own.as_ref().map(|own| own.certificate.clone()),
+            key: own.map(|own| own.key),
+            replication: None,
+            retention_hours: 7 * 24,
+        });
+    }
+    Backbones::new(sections).map_err(anyhow::Error::msg)
 }
 
 /// One database per node; the namespace keeps a network from finding the data of a former one.

@@ -10,8 +10,8 @@ use signing::software::SoftwareKey;
 use super::topology::NodePlan;
 use crate::authority::{CentralAuthority, Enrolment};
 use crate::config::{
-    BackboneSection, Config, ContentSection, DirectorySection, KeysSection, LimitsSection,
-    LogSection, NodeSection, StoreSection, TrustSection, TsaSection,
+    Backbones, Config, ContentSection, DirectorySection, KeysSection, LimitsSection, LogSection,
+    NodeSection, StoreSection, TelemetrySection, TrustSection, TsaSection,
 };
 use crate::{files, secret};
 
@@ -20,10 +20,8 @@ use crate::{files, secret};
 pub struct Place {
     /// Port of the interface.
     pub port: u16,
-    /// `embedded`, or the URL of a broker.
-    pub backbone: String,
-    /// Apart from other networks on the same broker.
-    pub namespace: Option<NodeId>,
+    /// Its roads.
+    pub backbone: Backbones,
     /// Tells the replicas of a node apart.
     pub instance: Option<String>,
     /// `sqlite://...` or `postgres://...`.
@@ -81,12 +79,7 @@ pub fn config(id: &NodeId, place: &Place) -> Config {
         },
         store: StoreSection { url: place.store.clone() },
         content: ContentSection { dir: "content".into() },
-        backbone: BackboneSection {
-            url: place.backbone.clone(),
-            namespace: place.namespace.clone(),
-            replication: None,
-            retention_hours: 7 * 24,
-        },
+        backbone: place.backbone.clone(),
         keys: KeysSection {
             seal_key: "keys/seal.key".into(),
             seal_chain: "keys/seal.pem".into(),
@@ -103,5 +96,6 @@ pub fn config(id: &NodeId, place: &Place) -> Config {
         tsa: TsaSection { urls: vec![place.tsa_url.clone()], interval_ms: 500, max_batch: 100_000 },
         limits: LimitsSection::default(),
         log: LogSection::default(),
+        telemetry: TelemetrySection::default(),
     }
 }

@@ -29,6 +29,8 @@ pub struct Wishes {
     pub dir: PathBuf,
     /// `embedded` or the URL of a broker; `NAME=URL` where there are several backbones.
     pub backbones: Vec<String>,
+    /// Directory of the credentials of the nodes where a broker knows them; `NAME=DIR` as above.
+    pub credentials: Vec<String>,
     /// `sqlite`, or the URL of a PostgreSQL server.
     pub store: Option<String>,
     /// What it is made of.
@@ -104,7 +106,7 @@ pub fn is_up(dir: &Path) -> bool {
     posts.is_ok_and(|all| all.iter().any(|p| p.alive().is_some()))
 }
 
-/// `kill -9` of a node with all its replicas, of one replica (`NODE.2`), or of `tsa`.
+/// `kill -9` of a node with all its replicas, of one replica (`NODE.1`, `NODE.2`), or of `tsa`.
 ///
 /// # Errors
 /// [`Unfit`] when there is no such process.

@@ -4,29 +4,29 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use broker_adapter::{Destination, Frame, Lane, Outcome};
+use broker_adapter::{Frame, Lane};
 use bytes::{Bytes, BytesMut};
 use exchange_store::StoreError;
 use exchange_store::content::ContentError;
 use futures::StreamExt;
 use schemas::bytes::Octets;
 use schemas::dispatch::ContentRef;
-use schemas::frame::{
-    self, CONTENT_CHUNK, ContentFrame, DispatchFrame, EvidenceFrame, StatusFrame,
-};
-use schemas::ids::EvidenceId;
+use schemas::frame::{self, DispatchFrame, EvidenceFrame, StatusFrame};
+use schemas::ids::{EvidenceId, NodeId};
+use schemas::trace::TRACEPARENT;
 
+use super::content;
 use crate::engine::publication::{Part, Payload, Publication};
 use crate::node::Node;
-
-/// Content frames that are on their way at once.
-const WINDOW: usize = 16;
 
 /// Why a publication could not be made into frames.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unmade {
     #[error(transparent)]
     Content(#[from] ContentError),
+    /// Its reader has not taken yet what was published before: later, and meanwhile others.
+    #[error("the content lane of {0} is full")]
+    Full(NodeId),
     #[error("{0}")]
     Broken(String),
 }
@@ -57,16 +57,20 @@ pub(super) async fn make(
     node: &Node,
     publication: &Publication,
     sealed: &Objects,
-) -> Result<(Destination, Frame), Unmade> {
+) -> Result<(Lane, Frame), Unmade> {
     let (lane, kind, body) = match &publication.what {
-        Payload::Dispatch { dispatch, content, inline } => {
-            let mut body = DispatchFrame { dispatch: bytes_of(sealed, dispatch)?, inline: vec![] };
+        Payload::Dispatch { dispatch, content, inline, relays } => {
+            let mut body = DispatchFrame {
+                dispatch: bytes_of(sealed, dispatch)?,
+                inline: vec![],
+                relays: relays.iter().map(|r| bytes_of(sealed, r)).collect::<Result<_, _>>()?,
+            };
             if *inline {
                 for one in content {
                     body.inline.push(Octets(whole(node, one).await?));
                 }
             } else {
-                publish_content(node, publication, content).await?;
+                content::publish(node, publication, content).await?;
             }
             (Lane::Message, frame::DISPATCH, frame::encode(&body))
         }
@@ -83,12 +87,10 @@ pub(super) async fn make(
         }
     };
     let id = publication.frame.clone();
-    let frame = frame_of(node, publication, id, kind, body);
-    let destination = Destination { node: node.road(&publication.to), lane };
-    Ok((destination, frame))
+    Ok((lane, frame_of(node, publication, id, kind, body)))
 }
 
-fn frame_of(
+pub(super) fn frame_of(
     node: &Node,
     publication: &Publication,
     id: String,
@@ -103,9 +105,10 @@ fn frame_of(
         ("plimessage", publication.message.to_string()),
         ("plito", publication.to.to_string()),
     ];
+    let trace = publication.trace.map(|trace| (TRACEPARENT, trace.to_string()));
     Frame {
         id,
-        attributes: attributes.into_iter().map(|(n, v)| (n.to_owned(), v)).collect(),
+        attributes: attributes.into_iter().chain(trace).map(|(n, v)| (n.to_owned(), v)).collect(),
         key: publication.conversation.clone(),
         body: Bytes::from(body),
     }
@@ -128,66 +131,4 @@ async fn whole(node: &Node, content: &ContentRef) -> Result<Vec<u8>, Unmade> {
         out.extend_from_slice(&buffer?);
     }
     Ok(out.to_vec())
-}
-
-/// Publishes ciphertexts in parts, before their dispatch, a window at a time.
-async fn publish_content(
-    node: &Node,
-    publication: &Publication,
-    content: &[ContentRef],
-) -> Result<(), Unmade> {
-    for one in content {
-        let mut stream = node.content.read(&one.cipher_sha256, 0, None).await?;
-        let mut offset = 0;
-        let mut part = BytesMut::new();
-        let mut window = Vec::new();
-        loop {
-            let next = stream.next().await.transpose()?;
-            let ended = next.is_none();
-            part.extend_from_slice(&next.unwrap_or_default());
-            while part.len() >= CONTENT_CHUNK || (ended && !part.is_empty()) {
-                let bytes = part.split_to(part.len().min(CONTENT_CHUNK)).to_vec();
-                let length = bytes.len() as u64;
-                window.push(content_frame(node, publication, one, offset, bytes));
-                offset += length;
-            }
-            if window.len() >= WINDOW || (ended && !window.is_empty()) {
-                confirm(node, std::mem::take(&mut window)).await?;
-            }
-            if ended {
-                break;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn content_frame(
-    node: &Node,
-    publication: &Publication,
-    content: &ContentRef,
-    offset: u64,
-    part: Vec<u8>,
-) -> (Destination, Frame) {
-    let body = ContentFrame {
-        document_id: content.document_id,
-        cipher_sha256: content.cipher_sha256,
-        cipher_size: content.cipher_size,
-        offset,
-        part: Octets(part),
-    };
-    let id = format!("content-{}-{offset}", content.cipher_sha256);
-    let frame = frame_of(node, publication, id, frame::CONTENT, frame::encode(&body));
-    (Destination { node: node.road(&publication.to), lane: Lane::Content }, frame)
-}
-
-async fn confirm(node: &Node, frames: Vec<(Destination, Frame)>) -> Result<(), Unmade> {
-    let outcomes = node.backbone.publish(frames).await;
-    let failed = outcomes.into_iter().find(|o| !matches!(o, Outcome::Confirmed));
-    match failed {
-        None => Ok(()),
-        Some(outcome) => {
-            Err(Unmade::Content(ContentError::Io(format!("content frame: {outcome:?}"))))
-        }
-    }
 }

@@ -11,17 +11,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use broker_adapter::Outcome;
+use exchange_core::state::{Delivery, Phase};
 use exchange_store::StoreError;
 use exchange_store::rows::{Claimed, EffectKind, Settlement};
 use futures::{FutureExt as _, StreamExt as _, stream};
+use schemas::ids::DeliveryId;
 use schemas::time::{MINUTE, SECOND, Timestamp};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::breaker::{Breaker, Round};
+use super::content;
 use super::frames::{self, Unmade};
+use super::trace::Publishing;
 use crate::engine::item::{Fact, Work};
 use crate::engine::publication::{Payload, Publication};
 use crate::node::Node;
+use crate::roads::Road;
+use crate::telemetry::figures;
 
 /// How long a claim lasts. Short, since a node that was killed begins again with what it had
 /// claimed; a publication of another replica that takes longer may be made twice, which does no
@@ -44,6 +51,7 @@ const READING: usize = 16;
 /// The worker of one process.
 struct Publisher {
     node: Arc<Node>,
+    breaker: Arc<Breaker>,
     /// Large publications under way: a claim that brings one of them again prolongs its lease.
     underway: Mutex<HashSet<i64>>,
     large: Semaphore,
@@ -54,10 +62,12 @@ struct Publisher {
 pub async fn run(node: Arc<Node>, stop: CancellationToken) {
     let publisher = Arc::new(Publisher {
         node,
+        breaker: Arc::default(),
         underway: Mutex::default(),
         large: Semaphore::new(LARGE),
         settling: Arc::new(Semaphore::new(SETTLING)),
     });
+    content::sweep(&publisher.node);
     while !stop.is_cancelled() {
         match publisher.round().await {
             Ok(0) => tokio::select! {
@@ -80,22 +90,93 @@ impl Publisher {
     async fn round(self: &Arc<Self>) -> Result<usize, StoreError> {
         let now = self.node.clock.now();
         let claimed = self.node.store.claim(EffectKind::Publish, now, LEASE, MAX_BATCH).await?;
+        let given_up = self.given_up(&claimed, now).await?;
         let count = claimed.len();
-        let mut small = Waiting::new();
+        let directory = self.node.directory.current();
+        let mut small: Vec<(Arc<Road>, Waiting)> =
+            self.node.roads.all().map(|road| (Arc::clone(road), Waiting::new())).collect();
         let mut settled = Vec::new();
         for claim in claimed {
             match Publication::from_bytes(&claim.effect.payload) {
+                Some(Publication { what: Payload::Dispatch { .. }, delivery, .. })
+                    if given_up.contains(&delivery) =>
+                {
+                    settled.push(Settlement::Done(claim.id));
+                }
                 Some(publication) if publication.what.travels_apart() => {
                     self.start(claim, publication);
                 }
-                Some(publication) => small.push((claim, publication)),
+                Some(publication) => {
+                    let road = self.node.roads.towards(&publication.to, &directory.directory);
+                    let queue = small.iter_mut().find(|(r, _)| Arc::ptr_eq(r, road));
+                    if let Some((_, waiting)) = queue {
+                        waiting.push((claim, publication));
+                    }
+                }
                 None => settled.push(dead(&claim, "a publication cannot be read".to_owned())),
             }
         }
-        if !small.is_empty() || !settled.is_empty() {
-            self.carry(small, settled, now).await?;
+        if !settled.is_empty() {
+            self.node.store.settle(&settled, now).await?;
+        }
+        for (road, waiting) in small {
+            if self.node.roads.is_single() {
+                self.carry(&road, waiting, now).await?;
+            } else {
+                self.set_out(road, waiting, now).await?;
+            }
         }
         Ok(count)
+    }
+
+    /// Of what could not be sent at once: the deliveries whose sender has been told meanwhile that
+    /// it was not (B.3, row 8), or is about to be told. To send them now would belie that.
+    async fn given_up(
+        &self,
+        claimed: &[Claimed],
+        now: Timestamp,
+    ) -> Result<HashSet<DeliveryId>, StoreError> {
+        let late = |c: &&Claimed| c.attempts > 0 || now.since(c.effect.due) > MINUTE;
+        let late: Vec<DeliveryId> =
+            claimed.iter().filter(late).filter_map(|c| c.effect.delivery).collect();
+        if late.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let loaded = self.node.store.load(&[], &late, &[]).await?;
+        // On its way for up to a minute: the timer must not run out meanwhile.
+        let soon = now.plus(MINUTE);
+        let over = |d: &Delivery| {
+            d.phase == Phase::RelayFailed || d.timers.relay_send.is_some_and(|at| at <= soon)
+        };
+        let all = loaded.deliveries.into_iter();
+        Ok(all.filter(|(_, (d, _))| over(d)).map(|(id, _)| id).collect())
+    }
+
+    /// Of several roads each has rounds of its own, so that one that is blocked does not hold up
+    /// another: what finds no room comes again a second later.
+    async fn set_out(
+        self: &Arc<Self>,
+        road: Arc<Road>,
+        waiting: Waiting,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let Ok(turn) = Arc::clone(&road.turns).try_acquire_owned() else {
+            let busy = format!("{} is slow", road.title());
+            let again: Vec<_> =
+                waiting.iter().map(|(claim, _)| retry(claim, now, busy.clone())).collect();
+            return self.node.store.settle(&again, now).await;
+        };
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Err(error) = this.carry(&road, waiting, now).await {
+                tracing::warn!(%error, "publications come again when their lease ends");
+            }
+            drop(turn);
+        });
+        Ok(())
     }
 
     /// Begins with a large publication, unless it is under way.
@@ -107,8 +188,7 @@ impl Publisher {
         let this = Arc::clone(self);
         tokio::spawn(async move {
             let turn = this.large.acquire().await;
-            let now = this.node.clock.now();
-            if let Err(error) = this.carry(vec![(claim, publication)], Vec::new(), now).await {
+            if let Err(error) = this.take_turn(claim, publication).await {
                 tracing::warn!(%error, "a content is published again when its lease ends");
             }
             drop(turn);
@@ -116,14 +196,31 @@ impl Publisher {
         });
     }
 
+    /// A large publication whose turn has come, perhaps after a long wait.
+    async fn take_turn(&self, claim: Claimed, publication: Publication) -> Result<(), StoreError> {
+        let now = self.node.clock.now();
+        if matches!(publication.what, Payload::Dispatch { .. })
+            && !self.given_up(std::slice::from_ref(&claim), now).await?.is_empty()
+        {
+            return self.node.store.settle(&[Settlement::Done(claim.id)], now).await;
+        }
+        let road = self.node.road_to(&publication.to);
+        self.carry(&road, vec![(claim, publication)], now).await
+    }
+
     /// Publishes; what came of it is written down while the next round begins.
     async fn carry(
         &self,
-        waiting: Waiting,
-        mut settled: Vec<Settlement>,
+        road: &Road,
+        mut waiting: Waiting,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        if waiting.is_empty() {
+            return Ok(());
+        }
         let node = &self.node;
+        let mut settled = Vec::new();
+        let mut spans = Publishing::begin(&node.tracer, &mut waiting);
         let sealed = frames::sealed(node, waiting.iter().map(|(_, p)| p)).await?;
         let mut making = Vec::with_capacity(waiting.len());
         for (_, publication) in &waiting {
@@ -134,49 +231,73 @@ impl Publisher {
         let mut sent = Waiting::with_capacity(made.len());
         for ((claim, publication), made) in waiting.into_iter().zip(made) {
             match made {
-                Ok(frame) => {
-                    out.push(frame);
+                Ok((lane, frame)) => {
+                    out.push((publication.to.clone(), lane, frame));
                     sent.push((claim, publication));
                 }
                 Err(Unmade::Broken(error)) => settled.push(dead(&claim, error)),
+                // Not a failure: it goes on as soon as its reader does.
+                Err(error @ Unmade::Full(_)) => settled.push(Settlement::Retry {
+                    id: claim.id,
+                    due: node.clock.now().plus(SECOND),
+                    error: error.to_string(),
+                }),
                 Err(error) => settled.push(retry(&claim, now, error.to_string())),
             }
         }
-        let outcomes = node.backbone.publish(out).await;
-        let mut work = Vec::new();
+        let outcomes = road.publish(out).await;
+        let (mut work, mut done, mut round) = (Vec::new(), Vec::new(), Round::default());
         for ((claim, publication), outcome) in sent.into_iter().zip(outcomes) {
-            match sort(&claim, &publication, outcome, now) {
+            if outcome == Outcome::Confirmed && publication.what.travels_apart() {
+                done.push(publication.clone());
+            }
+            if outcome == Outcome::Confirmed {
+                figures::published(publication.what.lane(), 1);
+            }
+            spans.end(&claim, &outcome);
+            round.note(&publication.to, claim.probe, &outcome);
+            let in_vain = || self.breaker.is_laneless(&publication.to, now);
+            match sort(&claim, &publication, outcome, now, in_vain) {
                 Sorted::Settled(settlement) => settled.push(settlement),
-                Sorted::Work(one) => work.push((None, one)),
+                Sorted::Work(one) => work.push((None, *one)),
             }
         }
         let turn = Arc::clone(&self.settling).acquire_owned().await;
-        let node = Arc::clone(node);
+        let (node, breaker) = (Arc::clone(node), Arc::clone(&self.breaker));
         tokio::spawn(async move {
-            write_down(&node, &settled, work, now).await;
+            if write_down(&node, &settled, work, now).await {
+                done.iter().for_each(|publication| content::done(&node, publication));
+            }
+            if let Err(error) = breaker.judge(node.store.as_ref(), round, now).await {
+                tracing::warn!(%error, "pauses of destinations wait for the database");
+            }
             drop(turn);
         });
         Ok(())
     }
 }
 
-/// What is not written down comes again when its lease ends.
+/// Whether all of it is written down. What is not comes again when its lease ends.
 async fn write_down(
     node: &Node,
     settled: &[Settlement],
     work: Vec<(Option<exchange_store::rows::Cause>, Work)>,
     now: Timestamp,
-) {
+) -> bool {
+    let mut all = true;
     if !settled.is_empty()
         && let Err(error) = node.store.settle(settled, now).await
     {
         tracing::warn!(%error, "publications will be settled when their lease ends");
+        all = false;
     }
     for answer in node.engine.feed(work).await {
         if let Err(error) = answer {
             tracing::warn!(%error, "a publication will be settled when its lease ends");
+            all = false;
         }
     }
+    all
 }
 
 fn dead(claim: &Claimed, error: String) -> Settlement {
@@ -185,17 +306,26 @@ fn dead(claim: &Claimed, error: String) -> Settlement {
 
 enum Sorted {
     Settled(Settlement),
-    Work(Work),
+    Work(Box<Work>),
 }
 
-fn sort(claim: &Claimed, publication: &Publication, outcome: Outcome, now: Timestamp) -> Sorted {
+fn sort(
+    claim: &Claimed,
+    publication: &Publication,
+    outcome: Outcome,
+    now: Timestamp,
+    in_vain: impl FnOnce() -> bool,
+) -> Sorted {
     let dispatch = matches!(publication.what, Payload::Dispatch { .. });
-    let work =
-        |fact| Sorted::Work(Work { delivery: publication.delivery, fact, settles: vec![claim.id] });
+    let work = |fact| {
+        let (delivery, trace) = (publication.delivery, publication.trace);
+        let settles = vec![claim.id];
+        Sorted::Work(Box::new(Work { delivery, fact, settles, trace, if_match: None }))
+    };
     match outcome {
         Outcome::Confirmed if dispatch => work(Fact::Sent),
         Outcome::Confirmed => Sorted::Settled(Settlement::Done(claim.id)),
-        Outcome::Unroutable if dispatch && claim.attempts >= UNROUTABLE_ATTEMPTS => {
+        Outcome::Unroutable if dispatch && (claim.attempts >= UNROUTABLE_ATTEMPTS || in_vain()) => {
             work(Fact::Unroutable)
         }
         Outcome::Unroutable => {

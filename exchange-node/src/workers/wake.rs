@@ -1,18 +1,25 @@
 //! Goes on with deliveries that asked for it, and with dispatches that waited for their content.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use exchange_core::refusal::Refusal;
 use exchange_store::StoreError;
 use exchange_store::rows::{Claimed, EffectKind, Settlement};
 use schemas::frame::{DispatchFrame, decode};
+use schemas::ids::DeliveryId;
+use schemas::problem::Code;
 use schemas::time::{DAY, MINUTE, SECOND};
+use schemas::trace::TraceContext;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::EngineError;
 use crate::engine::item::{Fact, Work};
+use crate::engine::{EngineError, What};
 use crate::inbound::check::Checked;
 use crate::inbound::consumer::Again;
+use crate::inbound::dispatch::Found;
 use crate::node::Node;
 
 const LEASE: i64 = 10 * SECOND;
@@ -21,13 +28,29 @@ const LOOK: Duration = Duration::from_millis(500);
 /// A dispatch whose content has not come after so many looks, one a minute at last, is dead.
 const MAX_LOOKS: u32 = 7 * (DAY / MINUTE) as u32;
 
+/// Payload of a wake by which an operator has a delivery sent again.
+pub const REDRIVE: &[u8] = b"redrive";
+
+/// Dispatches whose content is verified at once.
+const VERIFYING: usize = 2;
+
+/// The worker of one process.
+struct Waker {
+    node: Arc<Node>,
+    /// Dispatches whose content is being verified.
+    underway: Mutex<HashSet<i64>>,
+    verifying: Semaphore,
+}
+
 /// Works until the node stops.
 pub async fn run(node: Arc<Node>, stop: CancellationToken) {
+    let verifying = Semaphore::new(VERIFYING);
+    let waker = Arc::new(Waker { node, underway: Mutex::default(), verifying });
     while !stop.is_cancelled() {
-        match round(&node).await {
+        match waker.round().await {
             Ok(0) => tokio::select! {
                 () = stop.cancelled() => return,
-                () = node.wakes.wake(LOOK) => {}
+                () = waker.node.wakes.wake(LOOK) => {}
             },
             Ok(_) => {}
             Err(error) => {
@@ -38,33 +61,113 @@ pub async fn run(node: Arc<Node>, stop: CancellationToken) {
     }
 }
 
-async fn round(node: &Node) -> Result<usize, Again> {
-    let now = node.clock.now();
-    let claimed = node.store.claim(EffectKind::Wake, now, LEASE, MAX_BATCH).await?;
-    let count = claimed.len();
-    let mut work = Vec::new();
-    let mut settled = Vec::new();
-    for claim in claimed {
-        match claim.effect.delivery {
-            Some(delivery) => {
-                let settles = vec![claim.id];
-                work.push((None, Work { delivery, fact: Fact::Continue, settles }));
+impl Waker {
+    async fn round(self: &Arc<Self>) -> Result<usize, Again> {
+        let node = &self.node;
+        let now = node.clock.now();
+        let claimed = node.store.claim(EffectKind::Wake, now, LEASE, MAX_BATCH).await?;
+        let count = claimed.len();
+        let mut work = Vec::new();
+        let mut settled = Vec::new();
+        for claim in claimed {
+            match claim.effect.delivery {
+                Some(delivery) => {
+                    let (settles, trace) = (vec![claim.id], asked_by(&claim));
+                    work.push(Work {
+                        delivery,
+                        fact: wanted(&claim),
+                        settles,
+                        trace,
+                        if_match: None,
+                    });
+                }
+                None => match parked(node, &claim).await? {
+                    Parked::Here(found) => self.verify(&claim, found),
+                    Parked::Settled(settlement) => settled.push(settlement),
+                },
             }
-            None => match parked(node, &claim).await? {
-                Parked::Here(one) => work.push((None, *one)),
-                Parked::Settled(settlement) => settled.push(settlement),
-            },
         }
+        feed(node, work, &mut settled).await?;
+        Ok(count)
     }
-    let ids: Vec<i64> = work.iter().flat_map(|(_, w)| w.settles.clone()).collect();
-    let answers = node.engine.feed(work).await;
-    for (id, answer) in ids.into_iter().zip(answers) {
+
+    /// Verifies content beside everything else: a gigabyte takes seconds. A claim that brings the
+    /// same dispatch again meanwhile prolongs its lease.
+    fn verify(self: &Arc<Self>, claim: &Claimed, mut found: Box<Found>) {
+        let (id, trace) = (claim.id, traced(claim));
+        if !self.underway.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
+            return;
+        }
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            let turn = this.verifying.acquire().await;
+            let verified = async {
+                this.node.check_plaintexts(&mut found).await?;
+                let mut work = found.into_work();
+                work.settles.push(id);
+                work.trace = trace;
+                feed(&this.node, vec![work], &mut Vec::new()).await
+            };
+            if let Err(error) = verified.await {
+                tracing::warn!(%error, "a content is verified again when its lease ends");
+            }
+            drop(turn);
+            this.underway.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        });
+    }
+}
+
+/// What a verb of the command line asks of the node, or what the engine asked of itself.
+fn wanted(claim: &Claimed) -> Fact {
+    match claim.effect.payload.as_slice() {
+        REDRIVE => Fact::Act(What::Redrive),
+        _ => Fact::Continue,
+    }
+}
+
+/// The span in which the engine asked itself to go on.
+fn asked_by(claim: &Claimed) -> Option<TraceContext> {
+    std::str::from_utf8(&claim.effect.payload).ok()?.parse().ok()
+}
+
+/// The order key of a dispatch that waits. It ends with the span that brought the dispatch: the row
+/// has no other place that an earlier release, which may run beside this one, would not read.
+#[must_use]
+pub fn order_key(delivery: DeliveryId, trace: Option<TraceContext>) -> String {
+    let trace = trace.map(|trace| format!("/{trace}")).unwrap_or_default();
+    format!("parked/{delivery}{trace}")
+}
+
+/// The span that brought a dispatch that waited.
+fn traced(claim: &Claimed) -> Option<TraceContext> {
+    claim.effect.order_key.rsplit('/').next()?.parse().ok()
+}
+
+/// Tells the engine, and settles what it refuses.
+async fn feed(node: &Node, work: Vec<Work>, settled: &mut Vec<Settlement>) -> Result<(), Again> {
+    let asked: Vec<_> = work.iter().map(|w| (w.settles.clone(), again(&w.fact))).collect();
+    let answers = node.engine.feed(work.into_iter().map(|w| (None, w)).collect()).await;
+    for ((ids, again), answer) in asked.into_iter().zip(answers) {
         if let Err(EngineError::Refused { refusal, .. }) = answer {
-            settled.push(Settlement::Dead { id, error: refusal.to_string() });
+            settled.extend(ids.into_iter().map(|id| refused(id, again, &refusal)));
         }
     }
-    settle(node, &settled).await?;
-    Ok(count)
+    Ok(settle(node, settled).await?)
+}
+
+/// Whether an operator has it sent again.
+const fn again(fact: &Fact) -> bool {
+    matches!(fact, Fact::Act(What::Redrive))
+}
+
+/// What is refused is dead. Only of a delivery that has moved on since the operator chose it is
+/// there nothing left to send, and nothing for anybody to see to.
+fn refused(id: i64, again: bool, refusal: &Refusal) -> Settlement {
+    if again && refusal.code == Code::StateConflict {
+        tracing::info!(%refusal, "not sent again");
+        return Settlement::Done(id);
+    }
+    Settlement::Dead { id, error: refusal.to_string() }
 }
 
 async fn settle(node: &Node, settled: &[Settlement]) -> Result<(), StoreError> {
@@ -72,7 +175,7 @@ async fn settle(node: &Node, settled: &[Settlement]) -> Result<(), StoreError> {
 }
 
 enum Parked {
-    Here(Box<Work>),
+    Here(Box<Found>),
     Settled(Settlement),
 }
 
@@ -84,7 +187,7 @@ async fn parked(node: &Node, claim: &Claimed) -> Result<Parked, Again> {
         Ok(body) => checker.check_dispatch(body),
         Err(e) => return Ok(dead(e.to_string())),
     };
-    let mut found = match checked {
+    let found = match checked {
         Ok(Checked::Dispatch(found)) => found,
         Ok(_) => return Ok(dead("not a dispatch".to_owned())),
         Err(e) => return Ok(dead(e.to_string())),
@@ -98,8 +201,24 @@ async fn parked(node: &Node, claim: &Claimed) -> Result<Parked, Again> {
         let error = "waiting for content".to_owned();
         return Ok(Parked::Settled(Settlement::Retry { id: claim.id, due, error }));
     }
-    node.check_plaintexts(&mut found).await?;
-    let mut work = found.into_work();
-    work.settles.push(claim.id);
-    Ok(Parked::Here(Box::new(work)))
+    Ok(Parked::Here(found))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_moved_on_before_it_was_sent_again_is_no_dead_letter() {
+        let refusal = |code| Refusal::new(code, "the delivery is in state handed_over", "remise");
+        let (past, unknown) = (refusal(Code::StateConflict), refusal(Code::NotFound));
+        assert!(again(&Fact::Act(What::Redrive)) && !again(&Fact::Continue));
+        assert!(matches!(refused(7, true, &past), Settlement::Done(7)));
+        for (again, refusal) in [(true, &unknown), (false, &past)] {
+            let Settlement::Dead { id, error } = refused(7, again, refusal) else {
+                unreachable!("{refusal} is not for an operator to see");
+            };
+            assert_eq!((id, error), (7, refusal.to_string()));
+        }
+    }
 }

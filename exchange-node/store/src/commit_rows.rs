@@ -12,7 +12,7 @@ use crate::db::{Args, Tx};
 use crate::rows::{Change, DeliveryWrite, NewEvidence};
 use crate::sql::{self, Sql};
 use crate::text::json_text;
-use crate::{inbox, work};
+use crate::{inbox, stapled, work};
 
 /// Whether another process inserted one of the new deliveries at the same time.
 pub(crate) enum Raced {
@@ -129,6 +129,8 @@ async fn evidence(tx: &mut Tx, changes: &[&Change]) -> Result<(), StoreError> {
         return Ok(());
     }
     let new = || rows.iter().map(|(e, ..)| *e);
+    let objects: Vec<&[u8]> = new().map(|e| e.p7m.as_slice()).collect();
+    let cuts = stapled::cut(tx, &objects).await?;
     let args = Args::new()
         .ids(new().map(|e| e.id.0))
         .ids(new().map(|e| e.message.0))
@@ -140,24 +142,19 @@ async fn evidence(tx: &mut Tx, changes: &[&Change]) -> Result<(), StoreError> {
         .ints(new().map(|e| e.sealed_at.millis()))
         .blobs(new().map(|e| e.sha256.as_bytes().as_slice()))
         .ints(rows.iter().map(|(_, now, _)| *now))
-        .blobs(new().map(|e| e.p7m.as_slice()));
-    let fresh: Vec<(i64, Uuid, Vec<u8>, i64)> = tx.fetch(sql::EVIDENCE_INSERT, args).await?;
+        .ints(cuts.iter().map(|cut| cut.shared.map(|(id, _)| id)))
+        .ints(cuts.iter().map(|cut| cut.shared.map(|(_, at)| at)))
+        .blobs(cuts.iter().map(|cut| cut.rest.as_slice()));
+    let fresh: Vec<(Uuid,)> = tx.fetch(sql::EVIDENCE_INSERT, args).await?;
     if fresh.len() < rows.len() {
-        let fresh: HashSet<Uuid> = fresh.iter().map(|(_, id, ..)| *id).collect();
+        let fresh: HashSet<Uuid> = fresh.into_iter().map(|(id,)| id).collect();
         let known = || rows.iter().filter(|(e, ..)| !fresh.contains(&e.id.0));
         let args = Args::new()
             .ids(known().map(|(e, ..)| e.id.0))
             .blobs(known().map(|(_, _, deliveries)| deliveries.as_slice()));
         tx.execute(sql::EVIDENCE_MERGE, args).await?;
     }
-    if fresh.is_empty() {
-        return Ok(());
-    }
-    let args = Args::new()
-        .ints(fresh.iter().map(|(seq, ..)| *seq))
-        .blobs(fresh.iter().map(|(_, _, sha256, _)| sha256.as_slice()))
-        .ints(fresh.iter().map(|(.., stored_at)| *stored_at));
-    tx.execute(sql::UNANCHORED_INSERT, args).await.map(drop)
+    Ok(())
 }
 
 async fn events(tx: &mut Tx, changes: &[&Change]) -> Result<(), StoreError> {

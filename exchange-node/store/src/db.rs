@@ -40,7 +40,7 @@ pub(crate) enum Db {
     Postgres(PgPool),
 }
 
-/// A transaction that writes. Dropped without [`Tx::commit`], it rolls back.
+/// A transaction, one that writes or one that reads. Dropped without [`Tx::commit`], it rolls back.
 #[derive(Debug)]
 pub(crate) enum Tx {
     /// `BEGIN IMMEDIATE` on the writer.
@@ -297,10 +297,31 @@ impl Db {
     pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
         match self {
             Self::Sqlite { writer, .. } => {
-                writer.begin_with("BEGIN IMMEDIATE").await.map(Tx::Sqlite).map_err(trouble)
+                let begun = writer.begin_with("BEGIN IMMEDIATE").await;
+                let begun = match begun {
+                    Err(sqlx::Error::InvalidSavePointStatement) => {
+                        // On a full disk SQLite rolls back by itself, and the driver goes on
+                        // counting a transaction that is gone: another connection.
+                        let stuck = writer.acquire().await.map_err(trouble)?;
+                        stuck.close().await.map_err(trouble)?;
+                        writer.begin_with("BEGIN IMMEDIATE").await
+                    }
+                    begun => begun,
+                };
+                begun.map(Tx::Sqlite).map_err(trouble)
             }
             // Nothing is written yet: trying again is safe.
             Self::Postgres(pool) => again(|| pool.begin()).await.map(Tx::Postgres),
+        }
+    }
+
+    /// Begins a transaction that reads everything as of one instant.
+    pub(crate) async fn begin_reading(&self) -> Result<Tx, StoreError> {
+        const READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        match self {
+            // With a write-ahead log the first read fixes the instant.
+            Self::Sqlite { readers, .. } => readers.begin().await.map(Tx::Sqlite).map_err(trouble),
+            Self::Postgres(pool) => again(|| pool.begin_with(READING)).await.map(Tx::Postgres),
         }
     }
 

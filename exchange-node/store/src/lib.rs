@@ -5,6 +5,8 @@
 //! comes here: it lies in [`content`], as ciphertext, under its digest.
 //!
 //! - [`rows`]: the shapes that go in and out.
+//! - [`backup`]: the archive as files, and back.
+//! - [`snapshot`]: every column of one instant, for an auditor.
 //! - [`content`]: ciphertext by digest, small ones packed, large ones as files.
 //!
 //! Deliberately absent: decisions, cryptography other than digests, and clocks.
@@ -15,6 +17,7 @@
 
 mod access;
 mod anchor;
+pub mod backup;
 mod commit;
 mod commit_rows;
 #[cfg(feature = "conformance")]
@@ -24,9 +27,12 @@ mod db;
 mod inbox;
 mod migrate;
 mod open;
+mod peers;
 mod read;
 pub mod rows;
+pub mod snapshot;
 mod sql;
+mod stapled;
 mod store;
 mod text;
 mod upkeep;
@@ -35,16 +41,17 @@ mod work;
 use std::fmt::Debug;
 
 use async_trait::async_trait;
-use schemas::ids::{DeliveryId, DocumentId, EvidenceId, MessageId};
+use schemas::ids::{DeliveryId, DocumentId, EvidenceId, MessageId, NodeId};
 use schemas::time::Timestamp;
 
 pub use crate::open::{create_database, open};
 use crate::rows::{
-    Anchor, AnchoredPath, Cause, Change, Claimed, ClientRow, Committed, Counts, DeliveryKey,
+    Anchor, Anchored, Cause, Change, Claimed, ClientRow, Committed, Counts, DeliveryKey,
     DeliveryQuery, DeliveryRow, EffectKind, EventRow, EvidenceRow, InboxQuery, Loaded,
-    MessageQuery, MessageRow, QueueQuery, QueueRow, SetAside, Settlement, TokenRow, Unanchored,
-    Upload,
+    MessageQuery, MessageRow, PeerRow, QueueQuery, QueueRow, SetAside, Settlement, TokenRow,
+    Unanchored, Upload,
 };
+use crate::snapshot::Snapshot;
 
 /// What can go wrong in a store. Domain conflicts are results, not errors.
 #[derive(Debug, thiserror::Error)]
@@ -111,8 +118,42 @@ pub trait Store: Send + Sync + Debug {
     /// Dead letters and set-aside frames, oldest first (`pli queue list`).
     async fn queue(&self, query: &QueueQuery) -> Result<Vec<QueueRow>, StoreError>;
 
+    /// How many publications wait; counting ends at `most`.
+    async fn unsent(&self, most: u32) -> Result<u64, StoreError>;
+
     /// Puts dead effects back to work; returns how many. Empty means all.
     async fn redrive(&self, ids: &[i64], now: Timestamp) -> Result<u64, StoreError>;
+
+    /// Closes dead effects and frames set aside: they stay, but no longer count as dead. Returns
+    /// those that were closed.
+    async fn close_dead(&self, ids: &[i64]) -> Result<Vec<i64>, StoreError>;
+
+    /// How many messages a member has sent since a moment, and how many octets of documents; of
+    /// its newest messages at most `limit` are looked at.
+    async fn usage(
+        &self,
+        member: &str,
+        since: Timestamp,
+        limit: u32,
+    ) -> Result<(u64, u64), StoreError>;
+
+    /// What is said about sending to other nodes.
+    async fn peers(&self) -> Result<Vec<PeerRow>, StoreError>;
+
+    /// Holds, releases or throttles a peer, as `held_since`, `reason` and `rate` say; obeyed by the
+    /// next claim of every replica.
+    async fn rule_peer(&self, row: &PeerRow) -> Result<(), StoreError>;
+
+    /// Pauses a peer whose publications fail: claims hand out one probe now and then.
+    async fn pause_peer(
+        &self,
+        peer: &NodeId,
+        now: Timestamp,
+        error: &str,
+    ) -> Result<(), StoreError>;
+
+    /// Ends a pause.
+    async fn resume_peer(&self, peer: &NodeId) -> Result<(), StoreError>;
 
     /// Evidence without an anchor, oldest first by sequence, and the age of the oldest.
     async fn unanchored(&self, after_seq: i64, limit: u32) -> Result<Vec<Unanchored>, StoreError>;
@@ -120,12 +161,12 @@ pub trait Store: Send + Sync + Debug {
     /// Time of sealing or arrival of the oldest evidence without an anchor.
     async fn oldest_unanchored(&self) -> Result<Option<Timestamp>, StoreError>;
 
-    /// Stores one token and the paths of its leaves, in one transaction. A leaf that has an anchor
-    /// already keeps it.
-    async fn anchor(&self, anchor: &Anchor) -> Result<(), StoreError>;
+    /// Stores one token and its leaves; says whether. Leaves that are not exactly the evidence that
+    /// waits, from the oldest on, change nothing: another process was faster.
+    async fn anchor(&self, anchor: &Anchor) -> Result<bool, StoreError>;
 
-    /// Token and path of evidence, for those that are anchored.
-    async fn anchored_paths(&self, ids: &[EvidenceId]) -> Result<Vec<AnchoredPath>, StoreError>;
+    /// Place and tree of evidence, for those that are anchored.
+    async fn anchored(&self, ids: &[EvidenceId]) -> Result<Vec<Anchored>, StoreError>;
 
     /// Sent messages of a member, oldest first, after a sequence number.
     async fn messages(&self, query: &MessageQuery) -> Result<Vec<MessageRow>, StoreError>;
@@ -193,6 +234,9 @@ pub trait Store: Send + Sync + Debug {
     /// Figures for status and metrics.
     async fn counts(&self, now: Timestamp) -> Result<Counts, StoreError>;
 
+    /// Publications that wait, by destination: how many, and the creation time of the oldest.
+    async fn unsent_by_peer(&self) -> Result<Vec<(String, u64, Timestamp)>, StoreError>;
+
     /// A real round trip (write and read of one row).
     async fn probe(&self, now: Timestamp) -> Result<(), StoreError>;
 
@@ -203,6 +247,9 @@ pub trait Store: Send + Sync + Debug {
         now: Timestamp,
         keep_causes_ms: i64,
     ) -> Result<Vec<schemas::digest::Digest>, StoreError>;
+
+    /// All tables at this instant, for an auditor.
+    async fn snapshot(&self) -> Result<Snapshot, StoreError>;
 
     /// Waits for writes under way and closes.
     async fn close(&self);

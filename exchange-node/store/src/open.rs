@@ -127,9 +127,11 @@ async fn postgres(url: &str) -> Result<Db, StoreError> {
             ("statement_timeout", "30s"),
             // A process that hangs must not hold the feed lock.
             ("idle_in_transaction_session_timeout", "30s"),
-            // Tables grow from nothing to millions of rows under prepared statements: plans follow
-            // the sizes of the moment.
-            ("plan_cache_mode", "force_custom_plan"),
+            // Each statement is planned once. Tables grow from nothing to millions of rows under
+            // such plans, so that none may rest on a table being small: where there is an index
+            // it is used.
+            ("plan_cache_mode", "force_generic_plan"),
+            ("enable_seqscan", "off"),
             ("jit", "off"),
         ])
         .disable_statement_logging();

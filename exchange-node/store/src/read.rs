@@ -7,6 +7,7 @@ use exchange_core::state::Delivery;
 use schemas::envelope::Envelope;
 use schemas::event::{Event, Reason};
 use schemas::ids::{DeliveryId, DocumentId, EvidenceId, MessageId};
+use schemas::time::Timestamp;
 use uuid::Uuid;
 
 use crate::StoreError;
@@ -279,4 +280,16 @@ pub(crate) async fn delivery_keys(
             })
         })
         .collect()
+}
+
+/// Messages and octets of documents that a member has sent since a moment.
+pub(crate) async fn usage(
+    db: &Db,
+    member: &str,
+    since: Timestamp,
+    limit: u32,
+) -> Result<(u64, u64), StoreError> {
+    let args = Args::new().text(member).int(since.millis()).int(i64::from(limit));
+    let row: Option<(i64, i64)> = db.fetch_one(sql::MESSAGES_USAGE, args).await?;
+    Ok(row.map_or((0, 0), |(messages, octets)| (unsigned(messages), unsigned(octets))))
 }

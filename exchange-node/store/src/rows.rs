@@ -205,6 +205,27 @@ pub struct Claimed {
     pub attempts: u32,
     /// The effect.
     pub effect: NewEffect,
+    /// Whether it finds out if a paused peer can be reached again.
+    pub probe: bool,
+}
+
+/// What is said about sending to a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerRow {
+    /// The node.
+    pub peer: NodeId,
+    /// Since when an operator holds what goes there.
+    pub held_since: Option<Timestamp>,
+    /// Why an operator holds or throttles.
+    pub reason: String,
+    /// Publications per 1000 seconds; none: as fast as possible.
+    pub rate: Option<i64>,
+    /// Since when publications to it fail.
+    pub failing_since: Option<Timestamp>,
+    /// Until when only a probe goes out.
+    pub paused_until: Option<Timestamp>,
+    /// What went wrong.
+    pub error: Option<String>,
 }
 
 /// How a claimed effect ended.
@@ -319,21 +340,30 @@ pub struct Anchor {
     pub root: Digest,
     /// genTime of the token.
     pub at: Timestamp,
-    /// Leaves: position of the evidence and the sibling digests from leaf to root, joined.
-    pub leaves: Vec<(i64, Vec<u8>)>,
+    /// Leaves: position and digest of all evidence that waits, from the oldest on, in order.
+    pub leaves: Vec<(i64, Digest)>,
 }
 
-/// Proof material of one evidence.
-#[derive(Clone, Debug)]
-pub struct AnchoredPath {
-    /// The evidence.
-    pub id: EvidenceId,
-    /// Siblings, joined.
-    pub path: Vec<u8>,
-    /// The token.
-    pub token: Arc<Vec<u8>>,
+/// A token and the leaves of the tree whose root it stamps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnchoredTree {
+    /// RFC 3161 token, DER.
+    pub token: Vec<u8>,
     /// genTime.
     pub at: Timestamp,
+    /// Leaves, in their order.
+    pub leaves: Vec<Digest>,
+}
+
+/// Where an evidence is anchored.
+#[derive(Clone, Debug)]
+pub struct Anchored {
+    /// The evidence.
+    pub id: EvidenceId,
+    /// Its leaf.
+    pub index: usize,
+    /// The tree, shared by its evidences.
+    pub tree: Arc<AnchoredTree>,
 }
 
 /// Messages of a member.

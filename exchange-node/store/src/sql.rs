@@ -33,10 +33,11 @@ macro_rules! statements {
 }
 
 statements! {
-    ANCHOR_ID = "anchor_id";
+    ANCHOR_GAP = "anchor_gap";
     ANCHOR_INSERT = "anchor_insert";
+    ANCHOR_LAST = "anchor_last";
+    ANCHOR_LOCK = "anchor_lock";
     ANCHOR_TOKENS = "anchor_tokens";
-    ANCHORED_INSERT = "anchored_insert";
     ANCHORED_PATHS = "anchored_paths";
     CAUSE_DELETE = "cause_delete";
     CAUSE_INSERT = "cause_insert";
@@ -47,6 +48,7 @@ statements! {
     COUNTS_DELIVERIES = "counts_deliveries";
     COUNTS_EVIDENCE = "counts_evidence";
     COUNTS_OLDEST = "counts_oldest";
+    COUNTS_PEERS = "counts_peers";
     COUNTS_QUEUE = "counts_queue";
     DELIVERIES_ALL = "deliveries_all";
     DELIVERIES_BY_ID = "deliveries_by_id";
@@ -82,13 +84,37 @@ statements! {
     INBOX_ROWS = "inbox_rows";
     KEY_INSERT = "key_insert";
     KEYS_OF = "keys_of";
+    LOOK_ANCHOR = "look_anchor";
+    LOOK_CONTENT = "look_content";
+    LOOK_DELIVERIES = "look_deliveries";
+    LOOK_ENDS = "look_ends";
+    LOOK_EVENTS = "look_events";
+    LOOK_INBOX = "look_inbox";
+    LOOK_KEYS = "look_keys";
+    LOOK_KNOWN = "look_known";
+    LOOK_LEAVES = "look_leaves";
+    LOOK_MESSAGES = "look_messages";
+    LOOK_OBJECTS = "look_objects";
+    LOOK_QUEUE = "look_queue";
+    LOOK_RECORDS = "look_records";
+    LOOK_STRAYS = "look_strays";
     MESSAGE_INSERT = "message_insert";
     MESSAGE_ONE = "message_one";
     MESSAGES_ALL = "messages_all";
     MESSAGES_OF_MEMBER = "messages_of_member";
+    MESSAGES_USAGE = "messages_usage";
+    PEER_CLAIMED = "peer_claimed";
+    PEER_PAUSE = "peer_pause";
+    PEER_RESUME = "peer_resume";
+    PEER_RULE = "peer_rule";
+    PEERS_ALL = "peers_all";
+    PEERS_LOCK = "peers_lock";
+    PEERS_SWEEP = "peers_sweep";
     PROBE_READ = "probe_read";
     PROBE_WRITE = "probe_write";
     QUEUE_CLAIM = "queue_claim";
+    QUEUE_CLAIM_PEER = "queue_claim_peer";
+    QUEUE_CLOSE = "queue_close";
     QUEUE_DEAD = "queue_dead";
     QUEUE_DONE = "queue_done";
     QUEUE_HEADLESS = "queue_headless";
@@ -99,7 +125,10 @@ statements! {
     QUEUE_PROMOTE = "queue_promote";
     QUEUE_REDRIVE = "queue_redrive";
     QUEUE_RETRY = "queue_retry";
+    QUEUE_UNSENT = "queue_unsent";
     SET_ASIDE_INSERT = "set_aside_insert";
+    STAPLED_FIND = "stapled_find";
+    STAPLED_INSERT = "stapled_insert";
     SWEEP_CAUSES = "sweep_causes";
     SWEEP_ERASED = "sweep_erased";
     SWEEP_TOKENS = "sweep_tokens";
@@ -108,8 +137,6 @@ statements! {
     SWEEP_USES = "sweep_uses";
     TOKEN_ONE = "token_one";
     TOKEN_PUT = "token_put";
-    UNANCHORED_DELETE = "unanchored_delete";
-    UNANCHORED_INSERT = "unanchored_insert";
     UNANCHORED_LIST = "unanchored_list";
     UNANCHORED_OLDEST = "unanchored_oldest";
     UPLOAD_INSERT = "upload_insert";

@@ -2,17 +2,18 @@
 
 use async_trait::async_trait;
 use schemas::digest::Digest;
-use schemas::ids::{DeliveryId, DocumentId, EvidenceId, MessageId};
+use schemas::ids::{DeliveryId, DocumentId, EvidenceId, MessageId, NodeId};
 use schemas::time::Timestamp;
 
 use crate::db::Db;
 use crate::rows::{
-    Anchor, AnchoredPath, Cause, Change, Claimed, ClientRow, Committed, Counts, DeliveryKey,
+    Anchor, Anchored, Cause, Change, Claimed, ClientRow, Committed, Counts, DeliveryKey,
     DeliveryQuery, DeliveryRow, EffectKind, EventRow, EvidenceRow, InboxQuery, Loaded,
-    MessageQuery, MessageRow, QueueQuery, QueueRow, SetAside, Settlement, TokenRow, Unanchored,
-    Upload,
+    MessageQuery, MessageRow, PeerRow, QueueQuery, QueueRow, SetAside, Settlement, TokenRow,
+    Unanchored, Upload,
 };
-use crate::{Store, StoreError, access, anchor, commit, inbox, read, upkeep, work};
+use crate::snapshot::Snapshot;
+use crate::{Store, StoreError, access, anchor, commit, inbox, peers, read, upkeep, work};
 
 /// The archive in SQLite or PostgreSQL.
 #[derive(Debug)]
@@ -68,8 +69,46 @@ impl Store for SqlStore {
         work::list(&self.db, query).await
     }
 
+    async fn unsent(&self, most: u32) -> Result<u64, StoreError> {
+        work::unsent(&self.db, most).await
+    }
+
     async fn redrive(&self, ids: &[i64], now: Timestamp) -> Result<u64, StoreError> {
         work::redrive(&self.db, ids, now).await
+    }
+
+    async fn close_dead(&self, ids: &[i64]) -> Result<Vec<i64>, StoreError> {
+        work::close(&self.db, ids).await
+    }
+
+    async fn usage(
+        &self,
+        member: &str,
+        since: Timestamp,
+        limit: u32,
+    ) -> Result<(u64, u64), StoreError> {
+        read::usage(&self.db, member, since, limit).await
+    }
+
+    async fn peers(&self) -> Result<Vec<PeerRow>, StoreError> {
+        peers::all(&self.db).await
+    }
+
+    async fn rule_peer(&self, row: &PeerRow) -> Result<(), StoreError> {
+        peers::rule(&self.db, row).await
+    }
+
+    async fn pause_peer(
+        &self,
+        peer: &NodeId,
+        now: Timestamp,
+        error: &str,
+    ) -> Result<(), StoreError> {
+        peers::pause(&self.db, peer, now, error).await
+    }
+
+    async fn resume_peer(&self, peer: &NodeId) -> Result<(), StoreError> {
+        peers::resume(&self.db, peer).await
     }
 
     async fn unanchored(&self, after_seq: i64, limit: u32) -> Result<Vec<Unanchored>, StoreError> {
@@ -80,12 +119,12 @@ impl Store for SqlStore {
         anchor::oldest(&self.db).await
     }
 
-    async fn anchor(&self, anchor: &Anchor) -> Result<(), StoreError> {
+    async fn anchor(&self, anchor: &Anchor) -> Result<bool, StoreError> {
         anchor::anchor(&self.db, anchor).await
     }
 
-    async fn anchored_paths(&self, ids: &[EvidenceId]) -> Result<Vec<AnchoredPath>, StoreError> {
-        anchor::paths(&self.db, ids).await
+    async fn anchored(&self, ids: &[EvidenceId]) -> Result<Vec<Anchored>, StoreError> {
+        anchor::anchored(&self.db, ids).await
     }
 
     async fn messages(&self, query: &MessageQuery) -> Result<Vec<MessageRow>, StoreError> {
@@ -166,12 +205,20 @@ impl Store for SqlStore {
         upkeep::counts(&self.db).await
     }
 
+    async fn unsent_by_peer(&self) -> Result<Vec<(String, u64, Timestamp)>, StoreError> {
+        upkeep::unsent_by_peer(&self.db).await
+    }
+
     async fn probe(&self, now: Timestamp) -> Result<(), StoreError> {
         upkeep::probe(&self.db, now).await
     }
 
     async fn sweep(&self, now: Timestamp, keep_causes_ms: i64) -> Result<Vec<Digest>, StoreError> {
         upkeep::sweep(&self.db, now, keep_causes_ms).await
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        Snapshot::begin(&self.db).await
     }
 
     async fn close(&self) {

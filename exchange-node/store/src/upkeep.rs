@@ -44,6 +44,12 @@ pub(crate) async fn counts(db: &Db) -> Result<Counts, StoreError> {
     })
 }
 
+/// Publications that wait, by destination.
+pub(crate) async fn unsent_by_peer(db: &Db) -> Result<Vec<(String, u64, Timestamp)>, StoreError> {
+    let rows: Vec<(String, i64, i64)> = db.fetch(sql::COUNTS_PEERS, Args::new()).await?;
+    Ok(rows.into_iter().map(|(peer, n, since)| (peer, unsigned(n), time(since))).collect())
+}
+
 /// Writes one row and reads it back.
 pub(crate) async fn probe(db: &Db, now: Timestamp) -> Result<(), StoreError> {
     db.write(sql::PROBE_WRITE, Args::new().int(now.millis())).await?;

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::StoreError;
 use crate::db::{Args, Db, Tx};
+use crate::peers::PeerRaw;
 use crate::rows::{
     Change, Claimed, EffectKind, NewEffect, QueueQuery, QueueRow, SetAside, Settlement,
 };
@@ -102,7 +103,11 @@ pub(crate) async fn claim(
 ) -> Result<Vec<Claimed>, StoreError> {
     let mut tx = db.begin().await?;
     let args = Args::new().text(kind_name(kind)).int(now.millis()).int(i64::from(limit));
-    let rows: Vec<Waiting> = tx.fetch(sql::QUEUE_CLAIM, args).await?;
+    let mut rows: Vec<Waiting> = tx.fetch(sql::QUEUE_CLAIM, args).await?;
+    let probes = match kind {
+        EffectKind::Publish => claim_ruled(&mut tx, &mut rows, now, limit).await?,
+        EffectKind::Wake => HashSet::new(),
+    };
     if rows.is_empty() {
         tx.rollback().await?;
         return Ok(Vec::new());
@@ -110,13 +115,47 @@ pub(crate) async fn claim(
     let args = Args::new().ints(rows.iter().map(|r| r.id)).int(now.plus(lease_ms).millis());
     tx.execute(sql::QUEUE_LEASE, args).await?;
     tx.commit().await?;
-    rows.into_iter().map(|row| claimed(kind, row)).collect()
+    rows.into_iter().map(|row| claimed(kind, row, &probes)).collect()
 }
 
-fn claimed(kind: EffectKind, row: Waiting) -> Result<Claimed, StoreError> {
+/// Adds what may go to peers about whom something is said; returns the rows that are probes.
+async fn claim_ruled(
+    tx: &mut Tx,
+    rows: &mut Vec<Waiting>,
+    now: Timestamp,
+    limit: u32,
+) -> Result<HashSet<i64>, StoreError> {
+    let mut probes = HashSet::new();
+    let ruled: Vec<PeerRaw> = tx.fetch(sql::PEERS_LOCK, Args::new()).await?;
+    for peer in ruled {
+        let allowance = peer.allowance(now, i64::from(limit));
+        if allowance.most == 0 {
+            continue;
+        }
+        let args = Args::new()
+            .text(kind_name(EffectKind::Publish))
+            .int(now.millis())
+            .int(allowance.most)
+            .text(peer.peer.as_str());
+        let found: Vec<Waiting> = tx.fetch(sql::QUEUE_CLAIM_PEER, args).await?;
+        if found.is_empty() {
+            continue;
+        }
+        let taken = i64::try_from(found.len()).unwrap_or(i64::MAX);
+        allowance.write(tx, &peer.peer, taken, now).await?;
+        if allowance.probe {
+            probes.extend(found.iter().map(|row| row.id));
+        }
+        rows.extend(found);
+    }
+    Ok(probes)
+}
+
+fn claimed(kind: EffectKind, row: Waiting, probes: &HashSet<i64>) -> Result<Claimed, StoreError> {
     let to = row.peer.as_deref().map(|peer| parsed("peer of an effect", peer)).transpose()?;
     Ok(Claimed {
         id: row.id,
+        probe: probes.contains(&row.id),
         attempts: u32::try_from(row.attempts).unwrap_or(u32::MAX),
         effect: NewEffect {
             kind,
@@ -182,6 +221,22 @@ pub(crate) async fn redrive(db: &Db, ids: &[i64], now: Timestamp) -> Result<u64,
     promote(&mut tx, headless.into_iter()).await?;
     tx.commit().await?;
     Ok(count)
+}
+
+/// Closes dead rows and frames set aside.
+pub(crate) async fn close(db: &Db, ids: &[i64]) -> Result<Vec<i64>, StoreError> {
+    let mut tx = db.begin().await?;
+    let args = Args::new().ints(ids.iter().copied());
+    let closed: Vec<(i64,)> = tx.fetch(sql::QUEUE_CLOSE, args).await?;
+    tx.commit().await?;
+    Ok(closed.into_iter().map(|(id,)| id).collect())
+}
+
+/// How many publications wait; counting ends at `most`.
+pub(crate) async fn unsent(db: &Db, most: u32) -> Result<u64, StoreError> {
+    let args = Args::new().int(i64::from(most));
+    let row: Option<(i64,)> = db.fetch_one(sql::QUEUE_UNSENT, args).await?;
+    Ok(row.map_or(0, |(count,)| unsigned(count)))
 }
 
 /// Keeps frames that were not believed, each once.

@@ -4,6 +4,7 @@
 //! - `deps`: the direction of dependencies between the rooms ([`deps`]);
 //! - `size`: the size of files and functions ([`size`]);
 //! - `links`: relative links in Markdown lead somewhere ([`links`]);
+//! - `faults`: breaks processes, brokers, databases and frames at random, under load;
 //! - `bench`: another name of `ops/bench`, which starts the services that it needs.
 //!
 //! Deliberately absent: tests that need a service or a network. They are in `ops/test`.
@@ -19,7 +20,7 @@ mod links;
 mod size;
 mod source;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
@@ -43,6 +44,13 @@ enum Verb {
     Size,
     /// Check that relative links in Markdown lead somewhere
     Links,
+    /// Break things at random under load: see `cargo xtask faults --help`
+    #[command(disable_help_flag = true)]
+    Faults {
+        /// Options
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Measure: what `ops/bench` does, see `ops/bench --help`
     Bench {
         /// Workloads and options
@@ -73,6 +81,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
             measured.findings()
         }
         Verb::Links => links::check(&root)?,
+        Verb::Faults { arguments } => return faults(&root, arguments),
         Verb::Bench { arguments } => {
             let status = Command::new(root.join("ops/bench")).args(arguments).status()?;
             return Ok(status.success());
@@ -82,6 +91,19 @@ fn run(arguments: &Arguments) -> Result<bool> {
         println!("{finding}");
     }
     Ok(findings.is_empty())
+}
+
+/// Builds what users run, and the driver beside it; then the driver.
+fn faults(root: &Path, arguments: &[String]) -> Result<bool> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(&cargo);
+    build.current_dir(root).args(["build", "--release", "-p", "exchange-node", "-p", "tests"]);
+    if !build.args(["--bin", "pli", "--bin", "faults"]).status()?.success() {
+        return Ok(false);
+    }
+    let mut run = Command::new(&cargo);
+    run.current_dir(root).args(["run", "--quiet", "--release", "-p", "tests", "--bin", "faults"]);
+    Ok(run.arg("--").args(arguments).status()?.success())
 }
 
 /// The repository: two levels above this crate.

@@ -3,14 +3,15 @@
 use serde_json::{Map, Value, json};
 
 use crate::frame::{
-    ATTRIBUTE_MESSAGE, ATTRIBUTE_TO, CONTENT, DIRECTORY, DISPATCH, EVIDENCE, MAX_FRAME, STATUS,
+    ATTRIBUTE_MESSAGE, ATTRIBUTE_TO, CONTENT, DIRECTORY, DISPATCH, EVIDENCE, MAX_FRAME, RECALL,
+    RECOLLECTION, STATUS,
 };
 use crate::sample;
 
 /// A kind of frame: key, `ce_type`, rule in `frame.cddl`, summaries.
 type Kind = (&'static str, &'static str, &'static str, &'static str, &'static str);
 
-const KINDS: [Kind; 5] = [
+const KINDS: [Kind; 7] = [
     (
         "dispatch",
         DISPATCH,
@@ -46,13 +47,29 @@ const KINDS: [Kind; 5] = [
         "Sealed evidence about one delivery.",
         "Des preuves scellées sur une remise.",
     ),
+    (
+        "recall",
+        RECALL,
+        "recall-frame",
+        "A node that was restored from a backup asks its neighbour for what happened since; or the \
+         end of the answer.",
+        "Un nœud restauré d'une sauvegarde demande à son voisin ce qui s'est passé depuis ; ou la \
+         fin de la réponse.",
+    ),
+    (
+        "recollection",
+        RECOLLECTION,
+        "recollection-frame",
+        "What a neighbour holds about one delivery, for a node that was restored.",
+        "Ce qu'un voisin détient sur une remise, pour un nœud restauré.",
+    ),
 ];
 
 /// A lane: name, keys of its frames, purpose.
 const LANES: [(&str, &[&str], &str); 3] = [
     (
         "message",
-        &["dispatch", "status", "directory"],
+        &["dispatch", "status", "directory", "recall", "recollection"],
         "Dispatches, business statuses and directory lists for a node.",
     ),
     ("content", &["content"], "Parts of large documents, published before their dispatch."),
@@ -270,7 +287,9 @@ fn attributes() -> Value {
             to: { "type": "string", "description": "The node that the frame is for." },
             "traceparent": {
                 "type": "string",
-                "description": "W3C trace context.",
+                "description": "W3C trace context (CloudEvents extension Distributed Tracing): \
+                                the span that published this frame. Optional, not sealed; an \
+                                ill-formed one is ignored.",
                 "examples": ["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"],
             },
             "content-type": { "type": "string", "const": "application/cbor" },

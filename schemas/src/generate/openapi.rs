@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::operation::{Operation, common_responses, problem_examples};
-use super::{rest_schemas, routes};
+use super::{rest_schemas, routes, uploads};
 
 /// The document.
 pub(super) fn document() -> Value {
@@ -107,6 +107,14 @@ fn security_schemes() -> Value {
 }
 
 fn parameters() -> Value {
+    let mut all = general_parameters();
+    if let (Some(all), Value::Object(uploads)) = (all.as_object_mut(), uploads::parameters()) {
+        all.extend(uploads);
+    }
+    all
+}
+
+fn general_parameters() -> Value {
     let header = |name: &str, about: &str, schema: Value| {
         json!({
             "name": name,
@@ -155,6 +163,11 @@ fn parameters() -> Value {
             "RFC 9110 §13.1.2: an ETag that the caller holds.",
             json!({ "type": "string" }),
         ),
+        "if-match": header(
+            "If-Match",
+            "RFC 9110 §13.1.1: the ETag of the delivery that the caller has read.",
+            json!({ "type": "string", "examples": ["\"3\""] }),
+        ),
         "traceparent": header(
             "traceparent",
             "W3C trace context; it is given on to the other nodes.",
@@ -178,7 +191,7 @@ fn parameters() -> Value {
     })
 }
 
-const DIGEST_EXAMPLE: &str = "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:";
+pub(super) const DIGEST_EXAMPLE: &str = "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:";
 
 fn headers() -> Value {
     let header = |about: &str, schema: Value| json!({ "description": about, "schema": schema });
@@ -197,6 +210,16 @@ fn headers() -> Value {
             "format": "uri-reference",
         })),
         "Retry-After": header("Seconds to wait.", json!({ "type": "integer", "minimum": 0 })),
+        "Upload-Complete": header("`?1` if the document is complete.", text()),
+        "Upload-Length": header("Octets of the whole, if announced.", json!({
+            "type": "integer",
+            "minimum": 0,
+        })),
+        "Upload-Limit": header("`max-size` in octets, `max-age` in seconds.", text()),
+        "Upload-Offset": header("Octets that are durable.", json!({
+            "type": "integer",
+            "minimum": 0,
+        })),
         "WWW-Authenticate": header("RFC 6750 §3.", text()),
         "traceparent": header("W3C trace context of this call.", text()),
     })

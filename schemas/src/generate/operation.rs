@@ -7,12 +7,13 @@ use serde_json::{Map, Value, json};
 use crate::problem::{Code, Problem};
 
 /// Refusals that every operation behind a token may answer.
-const COMMON: [Code; 6] = [
+const COMMON: [Code; 7] = [
     Code::Unauthenticated,
     Code::NotAuthorised,
     Code::TooManyRequests,
     Code::Internal,
     Code::Overloaded,
+    Code::StorageFull,
     Code::StoreUnavailable,
 ];
 

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::operation::{Operation, binary, reference, typed};
+use super::uploads;
 use crate::api::{NewStatus, Refusal, STATES, StatusReceipt, Token, TokenRequest};
 use crate::catalogue::Process;
 use crate::event::Event;
@@ -15,6 +16,7 @@ const JSON: &str = "application/json";
 /// All operations.
 pub(super) fn all() -> Vec<Operation> {
     let mut all = vec![token(), upload()];
+    all.extend(uploads::all());
     all.extend(messages());
     all.extend(evidence());
     all.extend(inbox());
@@ -53,7 +55,13 @@ fn token() -> Operation {
     .answer(200, "A token.", &[(JSON, typed("Token", token))], &[])
     .answer(400, &wrong, &[("application/problem+json", body)], &[])
     .answer(401, &unknown, &[("application/problem+json", again)], &["WWW-Authenticate"])
-    .refuse(&[Code::TooManyRequests, Code::Overloaded, Code::StoreUnavailable, Code::Internal])
+    .refuse(&[
+        Code::BodyTooLarge,
+        Code::TooManyRequests,
+        Code::Overloaded,
+        Code::StoreUnavailable,
+        Code::Internal,
+    ])
 }
 
 fn upload() -> Operation {
@@ -66,15 +74,28 @@ fn upload() -> Operation {
     )
     .describe(
         "The body is the document. It is checked and scanned while it streams, encrypted, and kept \
-         for 24 hours unless a message uses it.",
+         for 24 hours unless a message uses it. With `?resumable` it may arrive in several \
+         requests (draft-ietf-httpbis-resumable-upload): the answer to a first one that is not \
+         complete names in `Location` where to go on with PATCH.",
     )
     .scope("send")
+    .query("process", reference("ProcessCode"), "The démarche whose limit holds.")
+    .query("resumable", json!({ "type": "string" }), "Whatever its value: see above.")
+    .shared("upload-complete")
+    .shared("upload-length")
+    .shared("repr-digest")
     .shared("idempotency-key")
     .shared("content-digest")
     .shared("content-disposition")
     .body(&[("*/*", binary())])
-    .answer(201, "The document.", &[(JSON, typed("DocumentView", view::document()))], &["Location"])
+    .answer(
+        201,
+        "The document; or, without a body, an upload that has begun.",
+        &[(JSON, typed("DocumentView", view::document()))],
+        &["Location", "Upload-Complete", "Upload-Limit", "Upload-Offset"],
+    )
     .refuse(&[
+        Code::UploadLengthInconsistent,
         Code::DocumentCorrupted,
         Code::DocumentTooLarge,
         Code::DocumentTypeRefused,
@@ -148,6 +169,7 @@ fn send() -> Operation {
     .answer(201, "Accepted.", &[(JSON, typed("MessageView", view::message()))], &["Location"])
     .refuse(&[
         Code::AgreementMissing,
+        Code::BodyTooLarge,
         Code::DelegationExceeded,
         Code::DocumentCorrupted,
         Code::DocumentTooLarge,
@@ -158,6 +180,7 @@ fn send() -> Operation {
         Code::Expired,
         Code::InvalidRequest,
         Code::MalwareDetected,
+        Code::MediaTypeNotTaken,
         Code::ProcessUnknown,
         Code::QuotaExceeded,
         Code::RecipientNotActive,
@@ -255,7 +278,7 @@ fn inbox() -> Vec<Operation> {
         )
         .scope("receive")
         .path("delivery_id", "DeliveryId", "The delivery.")
-        .answer(200, "The item.", &[(JSON, typed("InboxItem", view::inbox_item()))], &[])
+        .answer(200, "The item.", &[(JSON, typed("InboxItem", view::inbox_item()))], &["ETag"])
         .refuse(&[Code::NotFound]),
         Operation::new(
             "get",
@@ -295,7 +318,8 @@ fn acts() -> Vec<Operation> {
             .describe(about)
             .scope("receive")
             .path("delivery_id", "DeliveryId", "The delivery.")
-            .refuse(&[Code::NotFound, Code::StateConflict, Code::Expired])
+            .shared("if-match")
+            .refuse(&[Code::NotFound, Code::StateConflict, Code::Expired, Code::PreconditionFailed])
     };
     let receipt = [(JSON, typed("Receipt", view::receipt()))];
     let refusal = Refusal { reason: Some("Ce pli ne nous concerne pas.".to_owned()) };
@@ -335,7 +359,7 @@ fn acts() -> Vec<Operation> {
         .body(&[(JSON, typed("Refusal", refusal))])
         .optional_body()
         .answer(200, "Refused.", &receipt, &[])
-        .refuse(&[Code::InvalidRequest]),
+        .refuse(&UNREADABLE),
         act(
             "/v1/inbox/{delivery_id}/status",
             "setStatus",
@@ -346,9 +370,13 @@ fn acts() -> Vec<Operation> {
         .shared("idempotency-key")
         .body(&[(JSON, typed("NewStatus", status))])
         .answer(200, "Set.", &[(JSON, typed("StatusReceipt", answer))], &[])
-        .refuse(&[Code::InvalidRequest, Code::DuplicateMismatch]),
+        .refuse(&UNREADABLE)
+        .refuse(&[Code::DuplicateMismatch]),
     ]
 }
+
+/// Refusals of a JSON body.
+const UNREADABLE: [Code; 3] = [Code::InvalidRequest, Code::BodyTooLarge, Code::MediaTypeNotTaken];
 
 fn events() -> Operation {
     Operation::new(

@@ -286,6 +286,40 @@ codes! {
         en: "Read the size in Content-Range and ask for a range inside it.";
         fr: "Lisez la taille dans Content-Range et demandez un intervalle qui y tienne.";
 
+    UploadOffsetMismatch = "upload-offset-mismatch", 409, Sender, true, None;
+        en: "The upload does not stand at this offset.";
+        fr: "Le dépôt n'en est pas à cette position.";
+        en: "Go on from `expected-offset`, or ask with HEAD where the upload stands.";
+        fr: "Reprenez à `expected-offset`, ou demandez la position avec HEAD.";
+
+    UploadCompleted = "upload-completed", 400, Sender, false, None;
+        en: "The upload is complete: nothing can be added.";
+        fr: "Le dépôt est complet : rien ne peut y être ajouté.";
+        en: "Use the id of the document in a message, or begin another upload.";
+        fr: "Citez l'identifiant du document dans un pli, ou commencez un autre dépôt.";
+
+    UploadLengthInconsistent = "upload-length-inconsistent", 400, Sender, false, None;
+        en: "The upload does not have the length that was announced.";
+        fr: "Le dépôt n'a pas la longueur annoncée.";
+        en: "Send what is missing, or cancel the upload and begin again with the right \
+             Upload-Length.";
+        fr: "Envoyez ce qui manque, ou annulez le dépôt et recommencez avec la bonne \
+             Upload-Length.";
+
+    MediaTypeNotTaken = "media-type-not-taken", 415, Sender, false, None;
+        en: "The body has a media type that this address does not take.";
+        fr: "Cette adresse n'accepte pas ce type de contenu.";
+        en: "Send the media type that /openapi.json names for this call.";
+        fr: "Envoyez le type que /openapi.json indique pour cet appel.";
+
+    BodyTooLarge = "body-too-large", 413, Sender, false, None;
+        en: "The body is larger than this address takes.";
+        fr: "Le corps de la requête dépasse ce que cette adresse accepte.";
+        en: "The detail names the limit. Files belong into parts of their own, or into POST \
+             /v1/documents, which streams them.";
+        fr: "Le détail donne la limite. Les fichiers vont dans leurs propres parties, ou dans POST \
+             /v1/documents, qui les lit au fil de l'eau.";
+
     TooManyRequests = "too-many-requests", 429, Sender, true, None;
         en: "Too many requests: slow down.";
         fr: "Trop de requêtes : ralentissez.";
@@ -300,6 +334,14 @@ codes! {
         en: "Repeat the call, with the same Idempotency-Key, after the seconds in Retry-After.";
         fr: "Répétez l'appel, avec la même clé Idempotency-Key, après les secondes de \
              Retry-After.";
+
+    StorageFull = "storage-full", 503, Node, true, None;
+        en: "The node has no room left; nothing was accepted.";
+        fr: "Le nœud n'a plus de place ; rien n'a été accepté.";
+        en: "Repeat the call with the same Idempotency-Key later. What was accepted can be read as \
+             before. Operators: free space on the disks of content.dir and of the database.";
+        fr: "Répétez l'appel plus tard avec la même clé Idempotency-Key. Ce qui a été accepté reste \
+             lisible. Exploitants : libérez de la place sur les disques de content.dir et de la base.";
 
     StoreUnavailable = "store-unavailable", 503, Node, true, None;
         en: "The database does not answer; nothing was accepted.";

@@ -2,14 +2,14 @@
 
 use crate::api::{
     CloudEvent, DeliveryView, DependencyHealth, DirectoryParty, DocumentView, InboxItem,
-    MessageView, PartyView, Readiness, Receipt, Step, TokenProblem,
+    MessageView, PartyView, PeerHealth, Readiness, Receipt, Step, TokenProblem,
 };
 use crate::event::Event;
 use crate::evidence::Evidence;
 use crate::ids::DeliveryId;
 use crate::party::Party;
 use crate::problem::{Code, Problem};
-use crate::time::{DAY, SECOND};
+use crate::time::{DAY, MINUTE, SECOND};
 
 use super::{SUBMITTED, envelope, evidence, message_id, node, process_code, recipient, text};
 
@@ -51,6 +51,7 @@ pub fn message() -> MessageView {
             since: SUBMITTED.plus(SECOND),
             next_due: (!end).then_some(SUBMITTED.plus(DAY)),
             business_status: None,
+            hindrance: None,
             evidence: vec![step()],
         }
     });
@@ -83,6 +84,7 @@ fn step_of(evidence: &Evidence) -> Step {
         node: evidence.issuer().unwrap_or_else(|| node("etat")),
         sealed: Some(evidence.event_time),
         anchored: None,
+        delay_seconds: None,
     }
 }
 
@@ -159,7 +161,17 @@ pub fn readiness() -> Readiness {
         ready: false,
         reason: Some(format!("no answer since {SUBMITTED}")),
     };
-    Readiness { ready: true, dependencies: vec![works("store"), works("backbone"), tsa] }
+    let failing = PeerHealth {
+        node: node("cd-34"),
+        held_since: None,
+        rate: None,
+        reason: None,
+        failing_since: Some(SUBMITTED),
+        tries_at: Some(SUBMITTED.plus(MINUTE)),
+        error: Some("the destination has no lane".to_owned()),
+    };
+    let dependencies = vec![works("store"), works("backbone"), tsa];
+    Readiness { ready: true, dependencies, peers: vec![failing] }
 }
 
 /// A wrong secret.

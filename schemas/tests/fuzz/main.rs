@@ -21,13 +21,15 @@ use schemas::envelope::Envelope;
 use schemas::event::Event;
 use schemas::evidence::Evidence;
 use schemas::frame::{
-    self, ContentFrame, DirectoryFrame, DispatchFrame, EvidenceFrame, StatusFrame,
+    self, ContentFrame, DirectoryFrame, DispatchFrame, EvidenceFrame, RecallFrame,
+    RecollectionFrame, StatusFrame,
 };
 use schemas::party::Party;
 use schemas::problem::{Code, Problem};
 use schemas::sample::{self, frames};
 use schemas::status::StatusUpdate;
 use schemas::time::Timestamp;
+use schemas::trace::TraceContext;
 use schemas::{api, digest, ids};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -67,6 +69,8 @@ fn frames() {
         frame::encode(&frames::status()),
         frame::encode(&frames::content()),
         frame::encode(&frames::directory()),
+        frame::encode(&frames::recall()),
+        frame::encode(&frames::recollection()),
     ];
     let make = |rng: &mut Rng| {
         if rng.once_in(2) {
@@ -81,6 +85,8 @@ fn frames() {
         judge_frame::<StatusFrame>(input);
         judge_frame::<ContentFrame>(input);
         judge_frame::<DirectoryFrame>(input);
+        judge_frame::<RecallFrame>(input);
+        judge_frame::<RecollectionFrame>(input);
     });
 }
 
@@ -303,6 +309,8 @@ fn identifiers_and_times() {
         "0000-01-01T00:00:00+23:59",
         "9999-12-31T23:59:59-23:59",
         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-03-later",
     ]
     .map(|text| text.as_bytes().to_vec());
     let words: [&[u8]; 8] = [b":", b"::", b"\xc3\xa9", b"-", b"0", b"{", b"urn:uuid:", b"+23:59"];
@@ -322,6 +330,7 @@ fn identifiers_and_times() {
             judge_text::<Party>(text);
             judge_text::<Timestamp>(text);
             judge_text::<digest::Digest>(text);
+            judge_text::<TraceContext>(text);
         },
     );
 }

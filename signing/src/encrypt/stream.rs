@@ -121,6 +121,21 @@ impl StreamSealer {
         Self::new(key, prefix)
     }
 
+    /// The same, going on with chunk `index` of a document that was begun earlier. Never twice with
+    /// different octets: the nonce of a chunk is its index.
+    ///
+    /// # Errors
+    /// [`EncryptError::Engine`].
+    pub fn at(key: &DocumentKey, prefix: [u8; PREFIX], index: u32) -> Result<Self, EncryptError> {
+        Ok(Self { key: key.aead()?, place: Place { prefix, next: index, ended: false } })
+    }
+
+    /// The nonce prefix.
+    #[must_use]
+    pub const fn prefix(&self) -> [u8; PREFIX] {
+        self.place.prefix
+    }
+
     /// Encrypts the next chunk: [`CHUNK`] octets, or fewer if it is the `last`; the last is empty
     /// only in an empty document. The first answer begins with the prefix: all answers one after
     /// another are the ciphertext.

@@ -26,6 +26,8 @@ pub enum Object<'a> {
 pub struct RecordVerdict {
     /// The object has existed since this time at the latest.
     pub time: Timestamp,
+    /// The same with the accuracy that the authority claims: the object is no younger than this.
+    pub latest: Timestamp,
     /// Every time-stamp of the record, oldest first.
     pub stamps: Vec<Stamp>,
 }
@@ -79,7 +81,8 @@ pub fn verify_record_with(
     }
     let stamps: Vec<_> = steps.iter().map(Step::stamp).collect();
     let time = stamps.first().map_or(now, |s| s.time);
-    Ok(RecordVerdict { time, stamps })
+    let latest = steps.first().map_or(now, |s| s.token.latest());
+    Ok(RecordVerdict { time, latest, stamps })
 }
 
 /// A time-stamp whose tree leads from what it must cover to what its token stamped.

@@ -94,10 +94,10 @@ impl Request {
         if self.policy.is_some_and(|policy| policy != token.policy()) {
             return Err(TspError::NotAsked("the policy differs"));
         }
-        if token.gen_time().since(now).abs() > skew {
-            return Err(TspError::NotAsked("the authority's clock and ours differ too much"));
-        }
         token.check_signature()?;
+        if token.gen_time().since(now).abs() > skew {
+            return Err(TspError::Clock { theirs: token.gen_time(), ours: now });
+        }
         Ok(token)
     }
 }

@@ -8,7 +8,7 @@ use schemas::time::{MINUTE, Timestamp};
 
 use super::TspError;
 use super::request::MOST_OCTETS;
-use super::wire::TstInfo;
+use super::wire::{Accuracy, TstInfo};
 use crate::algorithm::{Hash, Verifier};
 use crate::asn1;
 use crate::certificate::CertInfo;
@@ -75,6 +75,12 @@ impl Token {
     #[must_use]
     pub fn gen_time(&self) -> Timestamp {
         self.info.gen_time.timestamp()
+    }
+
+    /// When it was at the latest: [`Token::gen_time`] and the accuracy that the token claims.
+    #[must_use]
+    pub fn latest(&self) -> Timestamp {
+        self.gen_time().plus(self.info.accuracy.map_or(0, Accuracy::millis))
     }
 
     /// The token's number, big-endian.

@@ -77,6 +77,16 @@ pub struct Accuracy {
     pub micros: Option<u16>,
 }
 
+impl Accuracy {
+    /// In milliseconds, rounded up.
+    #[must_use]
+    pub fn millis(self) -> i64 {
+        let seconds = i64::try_from(self.seconds.unwrap_or(0)).unwrap_or(i64::MAX);
+        let parts = i64::from(self.millis.unwrap_or(0)) + i64::from(self.micros.is_some());
+        seconds.saturating_mul(1_000).saturating_add(parts)
+    }
+}
+
 /// `TSTInfo`: what the authority signs.
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]
 pub struct TstInfo {
@@ -194,6 +204,15 @@ mod tests {
         for f in Failure::ALL {
             assert_eq!(Failure::from_bits(&f.bits().unwrap()), Some(f));
         }
+    }
+
+    #[test]
+    fn an_accuracy_is_rounded_up_to_milliseconds() {
+        let of = |seconds, millis, micros| Accuracy { seconds, millis, micros }.millis();
+        assert_eq!(of(None, None, None), 0);
+        assert_eq!(of(Some(1), Some(500), None), 1_500);
+        assert_eq!(of(None, None, Some(1)), 1);
+        assert_eq!(of(Some(u64::MAX), Some(999), Some(999)), i64::MAX);
     }
 
     #[test]

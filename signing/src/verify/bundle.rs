@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use schemas::digest::Digest;
-use schemas::time::Timestamp;
 
+use super::records::Proofs;
 use super::session::Session;
 use super::{envelope, records, sealed, sequence};
 use crate::container::zip::{self, Entry, Form};
@@ -211,6 +211,7 @@ impl<'a> Whole<'a> {
             by_path.entry(element.path.clone()).or_default().push(element);
         }
         let seals = self.judge_seals(session, &proofs, &mut by_path);
+        say_delays(&seals, &proofs, &mut by_path);
         self.judge_documents(&seals, &mut by_path);
         self.judge_signature(session, &proofs, &mut by_path);
         let mut out: Vec<Element> = names().filter_map(|n| by_path.remove(n)).flatten().collect();
@@ -222,7 +223,7 @@ impl<'a> Whole<'a> {
     fn judge_seals(
         &self,
         session: &mut Session<'_>,
-        proofs: &HashMap<String, Timestamp>,
+        proofs: &Proofs,
         by_path: &mut HashMap<String, Vec<Element>>,
     ) -> Vec<(&'a str, Digest, Opened)> {
         let mut seals = Vec::new();
@@ -233,9 +234,7 @@ impl<'a> Whole<'a> {
             }
             let elements = match open(&entry.data) {
                 Ok(opened) => {
-                    let proof =
-                        proofs.get(path).map_or(sealed::Proof::None, |t| sealed::Proof::At(*t));
-                    let elements = sealed::judge(session, path, &opened, proof);
+                    let elements = sealed::judge(session, path, &opened, proofs.get(path).into());
                     seals.push((path, sha256(&entry.data), opened));
                     elements
                 }
@@ -273,7 +272,7 @@ impl<'a> Whole<'a> {
     fn judge_signature(
         &self,
         session: &mut Session<'_>,
-        proofs: &HashMap<String, Timestamp>,
+        proofs: &Proofs,
         by_path: &mut HashMap<String, Vec<Element>>,
     ) {
         let Some(opened) = &self.signature else { return };
@@ -284,6 +283,24 @@ impl<'a> Whole<'a> {
     }
 }
 
+/// Says of each evidence by how much the first proof of its time came late.
+fn say_delays(
+    seals: &[(&str, Digest, Opened)],
+    proofs: &Proofs,
+    by_path: &mut HashMap<String, Vec<Element>>,
+) {
+    for (path, _, opened) in seals {
+        let Some(event) = sequence::event_time(&opened.content) else { continue };
+        // A time-stamp inside the seal stands at the seal's own path, a record at its own
+        let record = proofs.get(*path).map(|proved| (proved.time, proved.by.as_str()));
+        let stamp = by_path.get(*path).into_iter().flatten();
+        let stamp = stamp.filter(|e| e.kind == Kind::Timestamp).filter_map(|e| e.time).min();
+        let first = record.into_iter().chain(stamp.map(|time| (time, *path))).min();
+        let Some(elements) = first.and_then(|(_, by)| by_path.get_mut(by)) else { continue };
+        *elements = std::mem::take(elements).into_iter().map(|e| e.after(event)).collect();
+    }
+}
+
 fn judge_sequence(seals: &[(&str, Digest, Opened)]) -> Vec<Element> {
     let objects: Vec<_> = seals
         .iter()
@@ -291,6 +308,7 @@ fn judge_sequence(seals: &[(&str, Digest, Opened)]) -> Vec<Element> {
             path,
             digest: *digest,
             content: &opened.content,
+            signed: opened.signing_time,
         })
         .collect();
     sequence::check(&objects)

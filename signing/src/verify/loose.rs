@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use der::{Decode, Encode};
 use schemas::time::Timestamp;
 
+use super::records::Proved;
 use super::session::Session;
-use super::{records, sealed};
+use super::{records, sealed, sequence};
 use crate::certificate::Signed;
 use crate::evidence_record::{Object, RecordError, verify_record_with};
 use crate::report::{Element, Kind, Verdict};
@@ -60,7 +61,7 @@ struct View<'a, 's> {
     session: &'a mut Session<'s>,
     files: &'a [&'a File],
     /// Files that a record, token or signature covers, and since when they are proved to exist.
-    covered: HashMap<&'a str, Option<Timestamp>>,
+    covered: HashMap<&'a str, Option<Proved>>,
     out: Vec<Element>,
 }
 
@@ -81,7 +82,8 @@ impl<'a> View<'a, '_> {
                 Element::new(name, Kind::Timestamp, Verdict::Indeterminate, "data-missing", detail)
             }
             (Ok(()), Some(file)) => {
-                self.cover(file, Some(token.gen_time()));
+                let (time, latest) = (token.gen_time(), token.latest());
+                self.cover(file, Some(Proved { time, latest, by: name.to_owned() }));
                 let detail = format!("{file} existed at {}", token.gen_time());
                 Element::ok(name, Kind::Timestamp, detail)
                     .by(token.authority())
@@ -101,7 +103,8 @@ impl<'a> View<'a, '_> {
             });
             match judged {
                 Ok(verdict) => {
-                    self.cover(object, Some(verdict.time));
+                    let (time, latest) = (verdict.time, verdict.latest);
+                    self.cover(object, Some(Proved { time, latest, by: name.clone() }));
                     self.out.push(records::holds(name, object, &verdict));
                     return;
                 }
@@ -128,11 +131,24 @@ impl<'a> View<'a, '_> {
             Err(SealError::Content) => self.open_beside(name, bytes),
             other => other,
         };
-        let proof = self.covered.get(name.as_str()).copied().flatten();
-        let proof = proof.map_or(sealed::Proof::None, sealed::Proof::At);
+        let proved = self.covered.get(name.as_str()).cloned().flatten();
         match opened {
-            Ok(opened) => self.out.extend(sealed::judge(self.session, name, &opened, proof)),
+            Ok(opened) => {
+                let elements = sealed::judge(self.session, name, &opened, proved.as_ref().into());
+                self.out.extend(elements);
+                let event = sequence::event_time(&opened.content);
+                if let (Some(event), Some(proved)) = (event, proved) {
+                    self.say_delay(&proved.by, event);
+                }
+            }
             Err(error) => self.out.push(sealed::broken(name, &error)),
+        }
+    }
+
+    /// Says of the proof `by` how long after the event of what it covers it came.
+    fn say_delay(&mut self, by: &str, event: Timestamp) {
+        for element in self.out.iter_mut().filter(|e| e.path == by) {
+            *element = element.clone().after(event);
         }
     }
 
@@ -158,13 +174,15 @@ impl<'a> View<'a, '_> {
         });
     }
 
-    fn cover(&mut self, name: &str, time: Option<Timestamp>) {
+    fn cover(&mut self, name: &str, proved: Option<Proved>) {
         let Some(file) = self.files.iter().find(|f| f.0 == name) else { return };
-        let earliest = self.covered.entry(file.0.as_str()).or_insert(time);
-        *earliest = match (*earliest, time) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
+        let earliest = self.covered.entry(file.0.as_str()).or_default();
+        if earliest
+            .as_ref()
+            .is_none_or(|known| proved.as_ref().is_some_and(|p| p.time < known.time))
+        {
+            *earliest = proved;
+        }
     }
 }
 

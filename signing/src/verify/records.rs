@@ -10,8 +10,19 @@ use crate::container::{META_INF, Manifest};
 use crate::evidence_record::{Object, RecordError, RecordVerdict, verify_record_with};
 use crate::report::{Element, Kind, Verdict};
 
-/// Since when each file that a record covers has existed.
-pub(super) type Proofs = HashMap<String, Timestamp>;
+/// Since when a file is proved to exist, and by what.
+#[derive(Clone, Debug)]
+pub(super) struct Proved {
+    /// When its authority said that it was.
+    pub(super) time: Timestamp,
+    /// When it was at the latest, by the accuracy that the authority claims.
+    pub(super) latest: Timestamp,
+    /// Path of the record or token.
+    pub(super) by: String,
+}
+
+/// The earliest proof for each file that a record covers.
+pub(super) type Proofs = HashMap<String, Proved>;
 
 /// Judges every record among `names`; `intact` gives a file's bytes unless they were changed.
 pub(super) fn check<'a>(
@@ -46,9 +57,11 @@ pub(super) fn check<'a>(
             None => (invalid(name, "no-manifest", "no manifest says which file it covers"), None),
         };
         elements.push(element);
-        if let Some((object, time)) = proof {
-            let earliest = proofs.entry(object).or_insert(time);
-            *earliest = (*earliest).min(time);
+        if let Some((object, proof)) = proof {
+            match proofs.get(&object) {
+                Some(known) if known.time <= proof.time => {}
+                _ => drop(proofs.insert(object, proof)),
+            }
         }
     }
     for (name, (manifest, _)) in manifests {
@@ -72,7 +85,7 @@ fn check_one<'a>(
     record: &[u8],
     manifest: &Manifest,
     intact: &impl Fn(&str) -> Option<&'a [u8]>,
-) -> (Element, Option<(String, Timestamp)>) {
+) -> (Element, Option<(String, Proved)>) {
     let [object] = manifest.objects.as_slice() else {
         return (invalid(name, "several-objects", "its manifest lists more than one file"), None);
     };
@@ -98,8 +111,8 @@ fn check_one<'a>(
         session.token(token, until)
     }) {
         Ok(verdict) => {
-            let time = verdict.time;
-            (holds(name, &object.path, &verdict), Some((object.path.clone(), time)))
+            let proved = Proved { time: verdict.time, latest: verdict.latest, by: name.to_owned() };
+            (holds(name, &object.path, &verdict), Some((object.path.clone(), proved)))
         }
         Err(error) => (broken(name, &error), None),
     }

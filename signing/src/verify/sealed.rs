@@ -2,6 +2,7 @@
 
 use schemas::time::{MINUTE, Timestamp};
 
+use super::records::Proved;
 use super::session::Session;
 use crate::algorithm::Hash;
 use crate::path::PathError;
@@ -18,10 +19,21 @@ pub(super) enum Proof {
     /// No proof of time beside what the seal itself carries.
     None,
     /// An evidence record or token proves that the file existed then.
-    At(Timestamp),
+    At {
+        /// By its authority's clock.
+        time: Timestamp,
+        /// With the accuracy that the authority claims.
+        latest: Timestamp,
+    },
     /// None is needed: the signer vouches for a container whose evidence is proved by itself. Then
     /// the signing time will do where now does not, because of what has ended since.
     Unneeded,
+}
+
+impl From<Option<&Proved>> for Proof {
+    fn from(proved: Option<&Proved>) -> Self {
+        proved.map_or(Self::None, |p| Self::At { time: p.time, latest: p.latest })
+    }
 }
 
 /// Judges an opened seal: its time-stamp, if it has one, and its signer.
@@ -35,11 +47,14 @@ pub(super) fn judge(
     let mut out = vec![seal.at(opened.signing_time)];
     let (stamp, stamped) = time_stamp(session, path, opened);
     out.extend(stamp);
-    let known = match proof {
-        Proof::At(time) => Some(stamped.map_or(time, |s| s.min(time))),
+    let proved = match proof {
+        Proof::At { time, latest } => {
+            Some(stamped.map_or((time, latest), |s| s.min((time, latest))))
+        }
         Proof::None | Proof::Unneeded => stamped,
     };
-    if opened.signing_time > known.unwrap_or(session.now).plus(SKEW) {
+    let (known, latest) = (proved.map(|(time, _)| time), proved.map(|(_, latest)| latest));
+    if opened.signing_time > latest.unwrap_or(session.now).plus(SKEW) {
         let detail = "it claims a signing time later than the time that is proved";
         out.push(Element::new(
             path,
@@ -84,12 +99,13 @@ fn sealed(opened: &Opened) -> String {
     format!("sealed by {}{form}", opened.signer.subject)
 }
 
-/// The signature time-stamp of CAdES B-T and the time that it proves.
+/// The signature time-stamp of CAdES B-T and the time that it proves: by the authority's clock, and
+/// with its accuracy.
 fn time_stamp(
     session: &mut Session<'_>,
     path: &str,
     opened: &Opened,
-) -> (Option<Element>, Option<Timestamp>) {
+) -> (Option<Element>, Option<(Timestamp, Timestamp)>) {
     let Some(stamp) = &opened.timestamp else { return (None, None) };
     let judged = Token::parse(&stamp.token).and_then(|token| {
         if !token.covers(Hash::Sha256, stamp.imprint.as_bytes()) {
@@ -101,7 +117,7 @@ fn time_stamp(
         Ok(token) => {
             let time = token.gen_time();
             let element = Element::ok(path, Kind::Timestamp, "the signature is time-stamped");
-            (Some(element.by(token.authority()).at(time)), Some(time))
+            (Some(element.by(token.authority()).at(time)), Some((time, token.latest())))
         }
         Err(error) => {
             let verdict = token_verdict(&error);

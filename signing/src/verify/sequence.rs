@@ -9,7 +9,7 @@
 use std::collections::{HashMap, HashSet};
 
 use schemas::digest::Digest;
-use schemas::time::{MINUTE, Timestamp};
+use schemas::time::{MINUTE, SECOND, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -17,6 +17,9 @@ use crate::report::{Element, Kind, Verdict};
 
 /// How far the clocks of two nodes may be apart.
 const SKEW: i64 = 5 * MINUTE;
+/// An event comes before its seal by one clock; a signing time has no fraction of a second
+/// (RFC 5652 §11.3), and a clock may be set back a little in between.
+const TICK: i64 = 2 * SECOND;
 
 /// One sealed object of a bundle, opened.
 pub(super) struct Sealed<'a> {
@@ -26,6 +29,8 @@ pub(super) struct Sealed<'a> {
     pub(super) digest: Digest,
     /// What was sealed.
     pub(super) content: &'a [u8],
+    /// When its signer claims to have sealed it.
+    pub(super) signed: Timestamp,
 }
 
 /// The keys of an evidence that order it.
@@ -73,7 +78,7 @@ pub(super) fn check(objects: &[Sealed<'_>]) -> Vec<Element> {
     };
     let bundle = Bundle { first, subjects: &subjects, places: &places };
     let faults: Vec<_> =
-        objects.iter().enumerate().filter_map(|(n, o)| bundle.fault(n, o.path)).collect();
+        objects.iter().enumerate().filter_map(|(n, o)| bundle.fault(n, o)).collect();
     if !faults.is_empty() {
         return faults;
     }
@@ -97,6 +102,14 @@ pub(super) fn named_digests<'a>(contents: impl Iterator<Item = &'a [u8]>) -> Has
     out
 }
 
+/// When what an evidence attests happened; none for other contents.
+pub(super) fn event_time(content: &[u8]) -> Option<Timestamp> {
+    match subject(content) {
+        Subject::Evidence(evidence) => Some(evidence.event_time),
+        _ => None,
+    }
+}
+
 struct Bundle<'a> {
     first: &'a Evidence,
     subjects: &'a [Subject],
@@ -104,7 +117,8 @@ struct Bundle<'a> {
 }
 
 impl Bundle<'_> {
-    fn fault(&self, number: usize, path: &str) -> Option<Element> {
+    fn fault(&self, number: usize, object: &Sealed<'_>) -> Option<Element> {
+        let path = object.path;
         let invalid = |code: &str, detail: String| {
             Some(Element::new(path, Kind::Sequence, Verdict::Invalid, code, detail))
         };
@@ -129,6 +143,13 @@ impl Bundle<'_> {
         }
         if self.twin(number, evidence) {
             return invalid("duplicate-evidence", "another evidence has its identifier".to_owned());
+        }
+        if evidence.event_time > object.signed.plus(TICK) {
+            let detail = format!(
+                "it attests an event of {}, after its sealing on {}",
+                evidence.event_time, object.signed
+            );
+            return invalid("event-after-seal", detail);
         }
         self.link_fault(number, evidence, path)
     }
@@ -217,7 +238,12 @@ mod tests {
         let objects: Vec<_> = paths
             .iter()
             .zip(contents)
-            .map(|(path, content)| Sealed { path, digest: sha256(content), content })
+            .map(|(path, content)| Sealed {
+                path,
+                digest: sha256(content),
+                content,
+                signed: Timestamp::from_millis(110 * MINUTE),
+            })
             .collect();
         check(&objects).into_iter().map(|e| (e.path, e.code)).collect()
     }
@@ -259,6 +285,21 @@ mod tests {
         let b = String::from_utf8(evidence("b", "m", 1, Some(&a))).unwrap();
         let b = b.replace("\"ComposingParts\":1", "\"ComposingParts\":2").into_bytes();
         assert_eq!(judge(&[a, b]), is("2.p7m", "content-differs"));
+    }
+
+    #[test]
+    fn an_event_after_its_seal_is_named() {
+        let at = |millis| {
+            let evidence = evidence("a", "m", 0, None);
+            let signed = Timestamp::from_millis(millis);
+            let digest = sha256(&evidence);
+            let object = Sealed { path: "a.p7m", digest, content: &evidence, signed };
+            check(&[object]).remove(0).code
+        };
+        assert_eq!(at(0), "ok");
+        // The seal has whole seconds: an event of .900 was sealed, it says, at .000
+        assert_eq!(at(-TICK), "ok");
+        assert_eq!(at(-TICK - 1), "event-after-seal");
     }
 
     #[test]

@@ -9,11 +9,10 @@
     clippy::expect_used
 )]
 
-mod bundles;
 mod client;
 #[path = "../seals/common.rs"]
 mod common;
-mod judges;
+mod delays;
 mod network;
 mod records;
 mod repacked;

@@ -55,11 +55,21 @@ fn node(authority: &mut Authority, name: &str, algorithm: Algorithm) -> Sealer {
 
 /// An authority of time whose certificate ends `life` milliseconds after yesterday.
 pub fn tsa(authority: &mut Authority, algorithm: Algorithm, life: i64) -> Tsa {
+    tsa_under(authority, algorithm, life, POLICY)
+}
+
+/// The same under another policy.
+pub fn tsa_under(
+    authority: &mut Authority,
+    algorithm: Algorithm,
+    life: i64,
+    policy: ObjectIdentifier,
+) -> Tsa {
     let at = common::now().plus(-DAY);
     let subject = Subject::named("Horodatage d'essai");
     let enrolled = authority.enrol(&Profile::Tsa, &subject, algorithm, at, at.plus(life)).unwrap();
     let crls = [authority.root_crl(at).unwrap()];
-    Tsa::new(enrolled.key, &enrolled.chain, &crls, POLICY).unwrap()
+    Tsa::new(enrolled.key, &enrolled.chain, &crls, policy).unwrap()
 }
 
 /// A token over `imprint` as of `at`.

@@ -1,21 +1,15 @@
-//! Exhibits: proof bundles of a real network, made once for all tests that have them judged.
-//!
-//! - `delivered`: taken over by a commune of another node, all evidence anchored;
-//! - `refused`: the recipient refused it, with a reason;
-//! - `reply`: the commune's answer in the same conversation, as the commune proves it;
-//! - `young`: taken in the second of its submission, anchored or not.
+//! Exhibits: proof bundles of real networks, made once for all tests that have them judged; which
+//! there are is said in `collect`.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
-use reqwest::Method;
-use serde_json::{Value, json};
+use anyhow::{Context as _, Result};
 use signing::trust::Anchors;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
+use crate::collect;
 use tests::judges::{self, Recorded};
-use tests::net::{Api, Net, state, text_at};
 
 /// One bundle and the evidence in it.
 #[derive(Debug)]
@@ -31,10 +25,10 @@ pub(crate) struct Exhibit {
 /// All bundles, and whom to trust.
 #[derive(Debug)]
 pub(crate) struct Exhibits {
-    /// Anchor of seals, PEM.
-    pub(crate) root: Vec<u8>,
-    /// Anchor of time-stamps, PEM.
-    pub(crate) tsa: Vec<u8>,
+    /// Anchors of seals, PEM, one for each network.
+    pub(crate) roots: Vec<Vec<u8>>,
+    /// Anchors of time-stamps, likewise.
+    pub(crate) tsas: Vec<Vec<u8>>,
     /// The bundles.
     pub(crate) all: Vec<Exhibit>,
 }
@@ -46,7 +40,7 @@ static MADE: OnceCell<Exhibits> = OnceCell::const_new();
 /// # Errors
 /// The network does not do what it should.
 pub(crate) async fn exhibits() -> Result<&'static Exhibits> {
-    MADE.get_or_try_init(make).await
+    MADE.get_or_try_init(collect::all).await
 }
 
 impl Exhibits {
@@ -64,8 +58,9 @@ impl Exhibits {
     /// They cannot be read.
     pub(crate) fn anchors(&self) -> Result<Anchors> {
         let mut anchors = Anchors::none();
-        anchors.extend(&Anchors::from_pem(&self.root)?);
-        anchors.extend(&Anchors::from_pem(&self.tsa)?);
+        for pem in self.roots.iter().chain(&self.tsas) {
+            anchors.extend(&Anchors::from_pem(pem)?);
+        }
         Ok(anchors)
     }
 
@@ -80,7 +75,11 @@ impl Exhibits {
             std::fs::write(&file, bytes)?;
             Ok(file)
         };
-        let (root, tsa) = (put("root.pem", &self.root)?, put("tsa.pem", &self.tsa)?);
+        let (root, tsa) =
+            (put("root.pem", &self.roots.concat())?, put("tsa.pem", &self.tsas.concat())?);
+        let each = self.roots.iter().chain(&self.tsas).enumerate();
+        let anchors: Result<_> =
+            each.map(|(n, pem)| put(&format!("anchor-{n}.pem"), pem)).collect();
         let (mut bundles, mut xml) = (Vec::new(), Vec::new());
         for exhibit in &self.all {
             let bundle = put(&format!("{}.asice", exhibit.name), &exhibit.bundle)?;
@@ -90,7 +89,7 @@ impl Exhibits {
                 xml.push(put(&format!("{}-{n}.xml", exhibit.name), evidence)?);
             }
         }
-        Ok(Room { home, root, tsa, bundles, xml })
+        Ok(Room { home, root, tsa, anchors: anchors?, bundles, xml })
     }
 }
 
@@ -98,10 +97,12 @@ impl Exhibits {
 #[derive(Debug)]
 pub(crate) struct Room {
     home: TempDir,
-    /// Anchor of seals.
+    /// Anchors of seals.
     pub(crate) root: PathBuf,
-    /// Anchor of time-stamps.
+    /// Anchors of time-stamps.
     pub(crate) tsa: PathBuf,
+    /// All of them, one a file.
+    pub(crate) anchors: Vec<PathBuf>,
     /// `delivered.asice` and so on; unpacked beside it as `delivered.d`.
     pub(crate) bundles: Vec<PathBuf>,
     /// Evidence in XML.
@@ -150,75 +151,4 @@ impl Room {
         }
         Ok(out)
     }
-}
-
-async fn make() -> Result<Exhibits> {
-    let net = Net::up()?;
-    let (sender, town) = (net.state().await?, net.town().await?);
-    let mut all = Vec::new();
-    let sent = sender.send_pdf("34172", "young").await?;
-    let path = format!("/v1/messages/{}/proof", text_at(&sent, "/message_id"));
-    all.push(Exhibit { name: "young", bundle: sender.bytes(&path).await?, xml: vec![] });
-    let sent = sender.send_pdf("34172", "delivered").await?;
-    let item = take(&town, &sent).await?;
-    all.push(exhibit("delivered", &sender, &sent, "handed_over").await?);
-    let answer = town.pdf("acte").await?;
-    let reply = json!({
-        "recipients": [{ "scheme": "iso6523:0009", "id": sender.siret }], "process": "AEC",
-        "in_reply_to": sent["message_id"], "conversation_id": item["conversation_id"],
-        "documents": [{ "id": answer }],
-    });
-    let reply = accepted(&town, &reply).await?;
-    take(&sender, &reply).await?;
-    all.push(exhibit("reply", &town, &reply, "handed_over").await?);
-    let document = sender.pdf("to be refused").await?;
-    let asked = json!({
-        "recipients": [{ "cog": "34172" }], "process": "AEC",
-        "documents": [{ "id": document }], "requested": { "consignment": "consent" },
-    });
-    let asked = accepted(&sender, &asked).await?;
-    let item = town.wait_for(&text_at(&asked, "/message_id")).await?;
-    let path = format!("/v1/inbox/{}/refuse", text_at(&item, "/delivery_id"));
-    let (status, said) = town.post(&path, &json!({ "reason": "pas de notre ressort" })).await?;
-    ensure!(status.is_success(), "{status} {said}");
-    all.push(exhibit("refused", &sender, &asked, "refused").await?);
-    let dir = net.dir().join("trust");
-    let [root, tsa] = ["root.pem", "tsa.pem"].map(|name| std::fs::read(dir.join(name)));
-    Ok(Exhibits { root: root?, tsa: tsa?, all })
-}
-
-async fn accepted(api: &Api, message: &Value) -> Result<Value> {
-    let (status, sent) = api.send(message).await?;
-    ensure!(status.is_success(), "{status} {sent}");
-    Ok(sent)
-}
-
-async fn take(api: &Api, sent: &Value) -> Result<Value> {
-    let item = api.wait_for(&text_at(sent, "/message_id")).await?;
-    let path = format!("/v1/inbox/{}/acknowledge", text_at(&item, "/delivery_id"));
-    let (status, said) = api.post(&path, &json!({})).await?;
-    ensure!(status.is_success(), "{status} {said}");
-    Ok(item)
-}
-
-/// The bundle of a message once all its evidence is anchored.
-async fn exhibit(name: &'static str, api: &Api, sent: &Value, end: &str) -> Result<Exhibit> {
-    let id = text_at(sent, "/message_id");
-    let steps = |m: &Value| {
-        let steps = m.pointer("/deliveries/0/evidence").and_then(Value::as_array);
-        steps.cloned().unwrap_or_default()
-    };
-    let proved = |m: &Value| {
-        let steps = steps(m);
-        state(m) == end && steps.iter().all(|s| !text_at(s, "/anchored").is_empty())
-    };
-    let message = api.until(&id, proved).await?;
-    let mut xml = Vec::new();
-    for step in steps(&message) {
-        let path = format!("/v1/evidence/{}", text_at(&step, "/evidence_id"));
-        let request = api.request(Method::GET, &path).header("Accept", "application/xml");
-        xml.push(request.send().await?.error_for_status()?.bytes().await?.to_vec());
-    }
-    let bundle = api.bytes(&format!("/v1/messages/{id}/proof")).await?;
-    Ok(Exhibit { name, bundle, xml })
 }

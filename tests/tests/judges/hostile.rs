@@ -10,11 +10,11 @@ use tests::net::pli;
 
 /// An entry as a forger writes it; the directory says `name`, `offset` and the true sizes.
 #[derive(Clone)]
-struct Part {
-    name: String,
+pub(crate) struct Part {
+    pub(crate) name: String,
     /// What the local header says instead.
     local_name: Option<String>,
-    packed: Vec<u8>,
+    pub(crate) packed: Vec<u8>,
     /// Claimed.
     size: u32,
     packed_size: u32,
@@ -30,7 +30,7 @@ struct Part {
 }
 
 impl Part {
-    fn stored(name: &str, data: &[u8]) -> Self {
+    pub(crate) fn stored(name: &str, data: &[u8]) -> Self {
         let size = u32::try_from(data.len()).unwrap();
         Self {
             name: name.to_owned(),
@@ -126,7 +126,7 @@ fn end(count: u32, size: u32, start: u32, comment: &[u8]) -> Vec<u8> {
     [b"PK\x05\x06\0\0\0\0", &count[..], &count, &size, &start, &comment_size, comment].concat()
 }
 
-fn plain(parts: &[Part]) -> Vec<u8> {
+pub(crate) fn plain(parts: &[Part]) -> Vec<u8> {
     pack(parts, |count, size, start| end(count, size, start, b""))
 }
 
@@ -147,8 +147,8 @@ fn zip64_end(claimed: u64, size: u32, start: u32) -> Vec<u8> {
 }
 
 /// The files of a real bundle.
-fn parts(exhibits: &Exhibits) -> Vec<Part> {
-    let bundle = &exhibits.of("delivered").unwrap().bundle;
+pub(crate) fn parts(exhibits: &Exhibits, name: &str) -> Vec<Part> {
+    let bundle = &exhibits.of(name).unwrap().bundle;
     let archive = signing::container::zip::read(bundle).unwrap();
     let entries = archive.accounts[0].iter();
     entries.map(|e| Part::stored(&e.name, &Cow::clone(&e.data))).collect()
@@ -189,8 +189,8 @@ fn verdicts(room: &Room, bytes: &[u8]) -> [(Option<i32>, String, String); 2] {
 async fn the_forger_of_these_tests_can_pack_an_honest_bundle() {
     let exhibits = exhibits().await.unwrap();
     let room = exhibits.room().unwrap();
-    assert_eq!(plain(&parts(exhibits)), exhibits.of("delivered").unwrap().bundle);
-    for verdict in verdicts(&room, &plain(&parts(exhibits))) {
+    assert_eq!(plain(&parts(exhibits, "delivered")), exhibits.of("delivered").unwrap().bundle);
+    for verdict in verdicts(&room, &plain(&parts(exhibits, "delivered"))) {
         assert_eq!(verdict.0, Some(0), "{verdict:?}");
     }
 }
@@ -286,7 +286,7 @@ async fn archives_made_to_deceive_are_refused_with_stable_codes() {
     let exhibits = exhibits().await.unwrap();
     let room = exhibits.room().unwrap();
     let mut wrong = Vec::new();
-    let good = parts(exhibits);
+    let good = parts(exhibits, "delivered");
     let cases = [strangers(&good), lies(&good), unreadable(&good), too_large(&good)].concat();
     for (what, bytes, element, code) in cases {
         for verdict in verdicts(&room, &bytes) {
@@ -302,7 +302,7 @@ async fn archives_made_to_deceive_are_refused_with_stable_codes() {
 async fn what_honest_packers_do_is_refused_unless_repacking_is_allowed() {
     let exhibits = exhibits().await.unwrap();
     let room = exhibits.room().unwrap();
-    let good = parts(exhibits);
+    let good = parts(exhibits, "delivered");
     let mut streamed = good.clone();
     streamed.iter_mut().for_each(|p| p.flags |= 8);
     let packed = [

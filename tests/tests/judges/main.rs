@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::expect_used)]
 
 mod changes;
+mod collect;
 mod exhibits;
 mod hostile;
+mod script;
 mod token;
 mod verdicts;

@@ -1,4 +1,4 @@
-//! (e) Every proof before foreign judges: of messages delivered, refused, replied to, and just sent.
+//! (e) Every proof before foreign judges, whatever happened to the message.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ fn text(path: &Path) -> String {
 async fn openssl_accepts_every_seal_as_cades() {
     let room = room().await;
     let seals = room.unpacked(".p7m").unwrap();
-    assert!(seals.len() > 5 + 5 + 4, "{seals:?}");
+    assert!(seals.len() > 10 * 3, "{seals:?}");
     for seal in seals {
         let content = judges::openssl_cms(&seal, &room.root).unwrap();
         let _: serde_json::Value = serde_json::from_slice(&content).unwrap();
@@ -65,8 +65,8 @@ async fn bouncycastle_accepts_every_evidence_record_and_refuses_another_object()
 
 /// Bundles, what is in them, and each token alone, before DSS.
 fn ask_dss(room: &Room, at: Option<&str>) -> Option<Vec<Finding>> {
-    let mut args: Vec<String> =
-        ["--trust".to_owned(), text(&room.root), "--trust".to_owned(), text(&room.tsa)].into();
+    let trust = room.anchors.iter().flat_map(|anchor| ["--trust".to_owned(), text(anchor)]);
+    let mut args: Vec<String> = trust.collect();
     args.extend(at.into_iter().flat_map(|at| ["--at".to_owned(), at.to_owned()]));
     for recorded in room.records().unwrap() {
         let (token, data) = token(&recorded).unwrap();
@@ -118,7 +118,8 @@ async fn the_validator_of_the_commission_passes_all_evidence_with_its_record_in_
     let alone = |f: &Finding| f.what == "signature" && !f.path.contains(".p7m+");
     for finding in &findings {
         if alone(finding) {
-            assert_eq!(finding.sub_indication, "OUT_OF_BOUNDS_NO_POE", "{finding:#?}");
+            let ended = ["OUT_OF_BOUNDS_NO_POE", "OUT_OF_BOUNDS_NOT_REVOKED"];
+            assert!(ended.contains(&finding.sub_indication.as_str()), "{finding:#?}");
         } else {
             assert!(passed(finding), "{finding:#?}");
         }
@@ -130,7 +131,7 @@ async fn the_validator_of_the_commission_passes_all_evidence_with_its_record_in_
 #[tokio::test]
 async fn xmllint_finds_evidence_and_manifests_valid_against_the_schemas_of_etsi() {
     let room = room().await;
-    assert!(room.xml.len() >= 4 + 4 + 3, "{:?}", room.xml);
+    assert!(room.xml.len() > 9 * 3, "{:?}", room.xml);
     let manifests = room.unpacked(".xml").unwrap();
     let pairs = [("erds-all.xsd", &room.xml), ("asic/en_31916201v010101.xsd", &manifests)];
     for (schema, files) in pairs {

@@ -7,11 +7,30 @@
 //! ```
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::expect_used)]
 
+mod auditor;
+mod backup;
+mod bad_requests;
+mod campaign;
+mod clocks;
 mod delivery;
+mod disk;
 mod dossiers;
+mod eyes;
 mod faults;
+mod glances;
 mod hosting;
+mod killed;
+mod large;
+mod operators;
 mod outages;
+mod plaintext;
+mod pressure;
 mod proofs;
 mod refusals;
+mod relays;
+mod replicas;
+mod shell;
 mod strangers;
+mod thieves;
+mod timestamps;
+mod traces;

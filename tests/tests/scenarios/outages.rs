@@ -8,6 +8,7 @@
 //! ```
 
 use std::collections::BTreeSet;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -139,8 +140,8 @@ async fn e6_the_database_is_killed_under_load() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_broker_is_killed_under_load_and_submissions_go_on() {
-    let Some(rabbitmq) = service("rabbitmq", "broker killed under load") else { return };
+async fn e4_the_broker_is_away_under_load_and_submissions_go_on() {
+    let Some(rabbitmq) = service("rabbitmq", "e4") else { return };
     let net = Net::up_with(&["--backbone", &rabbitmq.url]).unwrap();
     let sender = net.state().await.unwrap();
     let mut told = under_load(&net, messages(), async || {
@@ -160,4 +161,153 @@ async fn the_broker_is_killed_under_load_and_submissions_go_on() {
         told.insert(text_at(&message, "/message_id"));
     }
     all_arrived(&net, &sender, &told).await;
+}
+
+/// Kafka is away from before the first submission: all are accepted, and leave in the order of their
+/// conversation when it is back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e4_kafka_is_away_and_what_was_accepted_leaves_in_order_when_it_is_back() {
+    const CONVERSATIONS: usize = 8;
+    const EACH: usize = 12;
+    let Some(kafka) = service("kafka", "e4 on Kafka") else { return };
+    let Some(postgres) = service("postgres", "e4 on Kafka") else { return };
+    let net = Net::up_with(&["--backbone", &kafka.url, "--store", &postgres.url]).unwrap();
+    let sender = net.state().await.unwrap();
+    kafka.kill().unwrap();
+    let talks = (0..CONVERSATIONS).map(|place| {
+        let sender = sender.clone();
+        tokio::spawn(async move { converse(&sender, place, EACH).await })
+    });
+    let mut told = BTreeSet::new();
+    for talk in futures::future::join_all(talks).await {
+        told.extend(talk.unwrap());
+    }
+    assert_eq!(told.len(), CONVERSATIONS * EACH);
+    kafka.restart().unwrap();
+    let back = Instant::now();
+    all_arrived(&net, &sender, &told).await;
+    let (count, drained) = (told.len(), back.elapsed());
+    eprintln!("e4 on Kafka: {count} messages arrived and were audited in {drained:.1?}");
+    let held = subjects(&net.town().await.unwrap()).await;
+    for place in 0..CONVERSATIONS {
+        let of: Vec<&String> =
+            held.iter().filter(|s| s.starts_with(&format!("{place}/"))).collect();
+        assert!(of.is_sorted() && of.len() == EACH, "{of:?}");
+    }
+}
+
+/// Messages of one conversation, one after the other; each is accepted at once.
+async fn converse(sender: &Api, place: usize, count: usize) -> Vec<String> {
+    let mut told = Vec::new();
+    for n in 0..count {
+        let id = sender.pdf(&format!("{place}, {n}")).await.unwrap();
+        let (status, message) = sender
+            .send(&json!({
+                "recipients": [{ "cog": "34172" }], "process": "AEC",
+                "conversation_id": format!("conversation-{place}"),
+                "subject": format!("{place}/{n:02}"), "documents": [{ "id": id }],
+            }))
+            .await
+            .unwrap();
+        assert_eq!(status, StatusCode::CREATED, "{message}");
+        told.push(text_at(&message, "/message_id"));
+    }
+    told
+}
+
+/// Subjects in an inbox of at most 200 items, in its order.
+async fn subjects(town: &Api) -> Vec<String> {
+    let page = town.get("/v1/inbox?limit=200&after=s0").await.unwrap();
+    page["items"].as_array().unwrap().iter().map(|item| text_at(item, "/subject")).collect()
+}
+
+/// Two working days without a node, sixteen conversations: each is told after 24 hours that nobody
+/// knows, and everything arrives when the node is back, once, in the order of each conversation.
+#[tokio::test]
+async fn a_node_is_away_for_two_working_days_and_its_backlog_drains_in_order() {
+    const DAY: i64 = 86_400_000;
+    let net = Net::up().unwrap();
+    let mut told: Vec<(String, String)> = Vec::new();
+    let mut conversations: Vec<Option<String>> = vec![None; 16];
+    net.kill("cd-34").unwrap();
+    let mut running = Vec::new();
+    for day in 0..=2_i64 {
+        // The machine has been on all the time; its clock is what passes.
+        if day > 0 {
+            running.clear();
+            running = without_the_other(&net, day * DAY).await;
+        }
+        let sender = net.state().await.unwrap();
+        for n in 0..64 {
+            let place = n % conversations.len();
+            let id = sender.pdf(&format!("day {day}, {n}")).await.unwrap();
+            let mut body = json!({
+                "recipients": [{ "cog": "34172" }], "process": "AEC",
+                "subject": format!("{place}/{day}/{n:02}"), "documents": [{ "id": id }],
+            });
+            if let Some(conversation) = &conversations[place] {
+                body["conversation_id"] = conversation.as_str().into();
+            }
+            let (status, message) = sender.send(&body).await.unwrap();
+            assert_eq!(status, StatusCode::CREATED, "{message}");
+            conversations[place] = Some(text_at(&message, "/conversation_id"));
+            told.push((text_at(&message, "/message_id"), text_at(&body, "/subject")));
+        }
+        // What is not sent when its 24 hours are over would fail, as the life cycle says.
+        for (id, _) in told.iter().rev().take(64) {
+            sender.until(id, |m| state(m) == "relaying").await.unwrap();
+        }
+    }
+    let sender = net.state().await.unwrap();
+    let silent = sender.until(&told[0].0, |m| state(m) == "unconfirmed").await.unwrap();
+    assert!(silent.to_string().contains("RB22"), "{silent}");
+    drop(running);
+    let mut up = Command::new(tests::net::pli().unwrap());
+    up.args(["localnet", "up", "--detach", "--dir"]).arg(net.dir());
+    let output = up.env("PLI_CLOCK_OFFSET_MS", (2 * DAY + 60_000).to_string()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let sender = net.state().await.unwrap();
+    let ids: BTreeSet<String> = told.iter().map(|(id, _)| id.clone()).collect();
+    all_arrived(&net, &sender, &ids).await;
+    let held = subjects(&net.town().await.unwrap()).await;
+    assert_eq!(held.len(), told.len());
+    for place in 0..conversations.len() {
+        let of = |subject: &&String| subject.starts_with(&format!("{place}/"));
+        let sent: Vec<&String> = told.iter().map(|(_, subject)| subject).filter(of).collect();
+        assert_eq!(held.iter().filter(of).collect::<Vec<_>>(), sent);
+    }
+}
+
+/// A process of its own, killed with the value.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// `etat` and the timestamp authority again, at another time.
+async fn without_the_other(net: &Net, offset: i64) -> Vec<Running> {
+    // Killed already when they were of the day before.
+    let _ = (net.kill("etat"), net.kill("tsa"));
+    let tsa = text_at(&net.description().unwrap(), "/tsa_url");
+    let listen = tsa.trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let dir = |name: &str| net.dir().join(name).display().to_string();
+    let (home, crls) = (dir("tsa"), dir("authority/published/tsa"));
+    let tsa = ["tsa", "serve", "--dir", &home, "--crls", &crls, "--listen", &listen];
+    let config = dir("etat/node.toml");
+    let node = ["node", "run", "--config", &config];
+    let running = [&tsa[..], &node].map(|args| {
+        let mut command = Command::new(tests::net::pli().unwrap());
+        command.args(args).env("PLI_CLOCK_OFFSET_MS", offset.to_string());
+        Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    });
+    let end = Instant::now() + RECOVERY;
+    while net.state().await.is_err() {
+        assert!(Instant::now() < end, "etat does not start");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    running.into()
 }

@@ -1,6 +1,7 @@
 //! (e11) Proof: bundles that foreign tools accept, now and ten years later.
 
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 use tests::judges;
@@ -23,14 +24,29 @@ async fn a_bundle(net: &Net) -> std::path::PathBuf {
     bundle
 }
 
+/// What `pli verify` says: exit code and report. `through` starts it, such as in a cage.
+fn verify_through(
+    net: &Net,
+    bundle: &Path,
+    through: &[&str],
+    more: &[&str],
+) -> (Option<i32>, Value) {
+    let pli = tests::net::pli().unwrap();
+    let mut line: Vec<&std::ffi::OsStr> = through.iter().map(std::ffi::OsStr::new).collect();
+    line.push(pli.as_os_str());
+    let mut command = Command::new(line[0]);
+    command.args(&line[1..]).arg("verify").arg(bundle).args(["--json"]).args(more);
+    for anchor in ["trust/root.pem", "trust/tsa.pem"] {
+        command.arg("--trust").arg(net.dir().join(anchor));
+    }
+    let output = command.env("PLI_LANG", "en").env("TZ", "UTC").output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    let report = serde_json::from_slice(&output.stdout);
+    (output.status.code(), report.unwrap_or_else(|e| panic!("{through:?}: {e}: {error}")))
+}
+
 fn verify(net: &Net, bundle: &Path, more: &[&str]) -> (Option<i32>, Value) {
-    let dir = net.dir();
-    let [root, tsa] =
-        ["trust/root.pem", "trust/tsa.pem"].map(|t| dir.join(t).display().to_string());
-    let bundle = bundle.display().to_string();
-    let args = [&["verify", &bundle, "--trust", &root, "--trust", &tsa, "--json"], more].concat();
-    let output = net.run(&args).unwrap();
-    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
+    verify_through(net, bundle, &[], more)
 }
 
 #[tokio::test]
@@ -51,17 +67,65 @@ async fn e11_a_bundle_holds_now_and_in_ten_years_and_any_change_is_named() {
     for seal in seals {
         judges::openssl_cms(seal, &net.root()).unwrap();
     }
-    // One byte of every few hundred is changed in turn: never valid, and something is named.
+    // One byte of each file is changed in turn, now and in ten years: that file is named.
     let whole = std::fs::read(&bundle).unwrap();
     let changed = net.dir().join("changed.asice");
-    for at in (0..whole.len()).step_by(whole.len() / 40) {
+    for (n, file) in files.iter().enumerate() {
+        let content = std::fs::read(file).unwrap();
+        let name = file.strip_prefix(&unpacked).unwrap().display().to_string();
+        let start = whole.windows(content.len()).position(|w| w == content).unwrap();
         let mut bytes = whole.clone();
-        bytes[at] ^= 0x20;
+        bytes[start + content.len() * (n + 1) / (files.len() + 2)] ^= 0x20;
         std::fs::write(&changed, &bytes).unwrap();
-        let (code, report) = verify(&net, &changed, &[]);
-        assert_eq!(code, Some(4), "byte {at} was changed: {report:#}");
-        assert!(report["broken"].is_string(), "byte {at}: {report:#}");
+        let at = if n % 2 == 0 { &[][..] } else { &["--at", "2036-11-23T12:00:00Z"] };
+        let (code, report) = verify(&net, &changed, at);
+        assert_eq!((code, report["broken"].as_str()), (Some(4), Some(name.as_str())), "{report:#}");
     }
+}
+
+/// Whether this command line ends well; why not, when it cannot run here.
+fn runs(line: &[&str]) -> bool {
+    let output = Command::new(line[0]).args(&line[1..]).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+/// Ten years on, on a machine without a network: no interface but the loopback, which is down, and
+/// a clock that says 2036 to the process.
+#[tokio::test]
+async fn e11_the_court_has_no_network_and_its_clock_is_ten_years_on() {
+    let cages = [&["unshare", "-n"][..], &["unshare", "-r", "-n"]];
+    let Some(cage) = cages.into_iter().find(|cage| runs(&[cage, &["true"][..]].concat())) else {
+        return tests::net::skipped("the court without a network", "unshare is not permitted");
+    };
+    let faked = ["faketime", "2036-11-23 12:00:00"];
+    if !runs(&[&faked[..], &["true"]].concat()) {
+        return tests::net::skipped("the court in ten years", "faketime is not installed");
+    }
+    let court = [cage, &faked].concat();
+    let see = Command::new(court[0]).args(&court[1..]).args(["cat", "/proc/net/dev"]).output();
+    let see = String::from_utf8(see.unwrap().stdout).unwrap();
+    let interfaces: Vec<_> = see.lines().skip(2).filter_map(|l| l.split_once(':')).collect();
+    assert!(interfaces.iter().all(|(name, _)| name.trim() == "lo"), "{see}");
+    let net = Net::up().unwrap();
+    let bundle = a_bundle(&net).await;
+    let (code, report) = verify_through(&net, &bundle, &court, &[]);
+    assert_eq!(code, Some(0), "{report:#}");
+    assert!(text_at(&report, "/checked_at").starts_with("2036-11-23T12:0"), "{report:#}");
+    // Ten years on, and only then, the seals' certificates have ended: the records carry them.
+    let unpacked = net.dir().join("unpacked");
+    judges::unzip(&bundle, &unpacked).unwrap();
+    let files = judges::files(&unpacked.join("evidence")).unwrap();
+    let (code, report) = verify_through(&net, &files[0], &court, &[]);
+    assert_eq!((code, &report["verdict"]), (Some(4), &json!("indeterminate")), "{report:#}");
+    assert_eq!(verify(&net, &files[0], &[]).0, Some(0));
+    let mut bytes = std::fs::read(&bundle).unwrap();
+    let seal = std::fs::read(&files[0]).unwrap();
+    let start = bytes.windows(seal.len()).position(|w| w == seal).unwrap();
+    bytes[start + seal.len() / 2] ^= 0x01;
+    std::fs::write(&bundle, bytes).unwrap();
+    let (code, report) = verify_through(&net, &bundle, &court, &[]);
+    let name = files[0].strip_prefix(&unpacked).unwrap().display().to_string();
+    assert_eq!((code, report["broken"].as_str()), (Some(4), Some(name.as_str())), "{report:#}");
 }
 
 #[tokio::test]
@@ -82,7 +146,7 @@ async fn the_demonstration_tells_its_story_and_gives_its_bundles() {
 
 #[tokio::test]
 async fn i3_the_tutorial_of_the_readme_works_in_at_most_ten_calls() {
-    if std::process::Command::new("jq").arg("--version").output().is_err() {
+    if Command::new("jq").arg("--version").output().is_err() {
         return tests::net::skipped("the tutorial", "jq is not installed");
     }
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
@@ -93,7 +157,7 @@ async fn i3_the_tutorial_of_the_readme_works_in_at_most_ten_calls() {
     let net = Net::up().unwrap();
     let pdf = net.dir().join("mon acte.pdf");
     std::fs::write(&pdf, "%PDF-1.4\ntutorial\n%%EOF\n").unwrap();
-    let output = std::process::Command::new("bash")
+    let output = Command::new("bash")
         .args(["-euo", "pipefail", "-c", script])
         .env("NET", net.dir())
         .env("PDF", &pdf)

@@ -187,24 +187,51 @@ impl Drop for Running {
     }
 }
 
-#[tokio::test]
-async fn c10_a_clock_that_is_more_than_five_minutes_ahead_is_refused() {
-    let net = Net::up().unwrap();
+/// `etat` again, its clock moved by so many milliseconds.
+async fn etat_with_clock(net: &Net, offset: &str) -> (Running, tests::net::Api) {
     net.kill("etat").unwrap();
-    // The same node, its clock ten minutes ahead.
     let config = net.dir().join("etat/node.toml");
     let mut command = Command::new(pli().unwrap());
     command.args(["node", "run", "--config"]).arg(&config);
-    command.env("PLI_CLOCK_OFFSET_MS", "600000").stdout(Stdio::null()).stderr(Stdio::null());
-    let _ahead = Running(command.spawn().unwrap());
+    command.env("PLI_CLOCK_OFFSET_MS", offset).stdout(Stdio::null()).stderr(Stdio::null());
+    let running = Running(command.spawn().unwrap());
     let end = Instant::now() + SOON;
-    let sender = loop {
+    loop {
         match net.state().await {
-            Ok(api) => break api,
+            Ok(api) => return (running, api),
             Err(why) => assert!(Instant::now() < end, "{why}"),
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
-    };
+    }
+}
+
+#[tokio::test]
+async fn a_clock_wrong_by_ten_minutes_is_noticed_and_said() {
+    let net = Net::up().unwrap();
+    // One that is as much behind does not start here: its certificates are not valid yet.
+    let (_wrong, api) = etat_with_clock(&net, "600000").await;
+    let answer = reqwest::get(format!("{}/health/ready", api.url)).await.unwrap();
+    let ready: serde_json::Value = answer.json().await.unwrap();
+    let all = ready["dependencies"].as_array().unwrap();
+    let clock = all.iter().find(|d| d["name"] == "clock").unwrap();
+    assert_eq!(clock["ready"], false);
+    let reason = text_at(clock, "/reason");
+    assert!(reason.contains("ahead of") && reason.contains(", since 20"), "{reason}");
+    let off: i64 = reason.split(' ').next().unwrap().parse().unwrap();
+    assert!((595..=605).contains(&off), "{reason}");
+    let config = net.dir().join("etat/node.toml");
+    let mut doctor = Command::new(pli().unwrap());
+    doctor.args(["node", "doctor", "--json", "--config"]).arg(&config);
+    let said = doctor.env("PLI_CLOCK_OFFSET_MS", "600000").output().unwrap();
+    let said = String::from_utf8(said.stdout).unwrap();
+    let line = said.lines().find(|l| l.contains(r#""name":"clock""#)).unwrap();
+    assert!(line.contains(r#""ok":false"#) && line.contains("NTP"), "{line}");
+}
+
+#[tokio::test]
+async fn c10_a_clock_that_is_more_than_five_minutes_ahead_is_refused() {
+    let net = Net::up().unwrap();
+    let (_ahead, sender) = etat_with_clock(&net, "600000").await;
     let sent = sender.send_pdf("34172", "from the future").await.unwrap();
     let id = text_at(&sent, "/message_id");
     let town = net.town().await.unwrap();
@@ -245,4 +272,84 @@ async fn c14_evidence_is_never_the_subject_of_evidence() {
 
 fn config(net: &Net, node: &str) -> String {
     net.dir().join(node).join("node.toml").display().to_string()
+}
+
+/// Of every part of a large document the broker lays a spoiled copy beside it, before and after:
+/// each is set aside, and the document arrives whole.
+#[tokio::test]
+async fn spoiled_parts_of_a_large_document_are_set_aside_and_the_true_ones_arrive() {
+    let net = Net::up().unwrap();
+    let sender = net.state().await.unwrap();
+    net.kill("cd-34").unwrap();
+    let content = format!("%PDF-1.4\n{}\n%%EOF\n", "large ".repeat(250_000));
+    let (_, document) =
+        sender.upload("a.pdf", "application/pdf", content.as_bytes()).await.unwrap();
+    let body = serde_json::json!({ "recipients": [{ "cog": "34172" }], "process": "URBA",
+        "documents": [{ "id": document["id"] }] });
+    let (_, sent) = sender.send(&body).await.unwrap();
+    let message = text_at(&sent, "/message_id");
+    sender.until(&message, |m| state(m) == "relaying").await.unwrap();
+    let url = format!("embedded://{}", net.dir().join("backbone.db").display());
+    let backbone = broker_adapter::open(&url, Options::default()).await.unwrap();
+    let lane = Destination { node: "cd-34".parse().unwrap(), lane: Lane::Content };
+    let mut reader = backbone.subscribe(&lane.node, Lane::Content).await.unwrap();
+    let mut caught = Vec::new();
+    while caught.len() < 3 {
+        let got = tokio::time::timeout(SOON, reader.next(8)).await.unwrap().unwrap();
+        for received in got {
+            reader.ack(vec![received.receipt]).await.unwrap();
+            caught.push(received.frame);
+        }
+    }
+    drop(reader);
+    let spoiled = |frame: &Frame, n: usize| {
+        let mut bytes = frame.body.to_vec();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        Frame { id: format!("{}-{n}", frame.id), body: Bytes::from(bytes), ..frame.clone() }
+    };
+    let frames: Vec<_> = caught
+        .iter()
+        .flat_map(|frame| [spoiled(frame, 1), frame.clone(), spoiled(frame, 2)])
+        .map(|frame| (lane.clone(), frame))
+        .collect();
+    let count = frames.len();
+    assert_eq!(backbone.publish(frames).await, vec![Outcome::Confirmed; count]);
+    net.start(&[]).unwrap();
+    let town = net.town().await.unwrap();
+    let item = town.wait_for(&message).await.unwrap();
+    let delivery = text_at(&item, "/delivery_id");
+    let path = format!("/v1/inbox/{delivery}/documents/{}", text_at(&item, "/documents/0/id"));
+    assert_eq!(town.bytes(&path).await.unwrap(), content.as_bytes());
+    let config = net.dir().join("cd-34/node.toml").display().to_string();
+    let list = net.run(&["queue", "list", "--config", &config, "--json"]).unwrap();
+    let said = String::from_utf8(list.stdout).unwrap();
+    assert_eq!(said.matches("document-corrupted").count(), 2 * caught.len(), "{said}");
+}
+
+/// The certificates of authorities and the revocation lists that a seal brings along are not covered
+/// by its signature. Whoever spoils them does not end the delivery: the true frame counts.
+#[tokio::test]
+async fn a_seal_spoiled_beside_its_signature_is_set_aside_and_the_true_one_counts() {
+    let caught = Caught::one().await;
+    let body: DispatchFrame = frame::decode(&caught.frame.body).unwrap();
+    let p7m = &body.dispatch.0;
+    // The revocation lists stand behind the certificates; both before the signature.
+    let crl = std::fs::read_dir(caught.net.dir().join("authority/published")).unwrap();
+    let crl = crl.flatten().find(|e| e.path().extension().is_some_and(|x| x == "crl")).unwrap();
+    let crl = std::fs::read(crl.path()).unwrap();
+    let at = p7m.windows(60).position(|w| w == &crl[crl.len() - 60..]).unwrap();
+    let mut spoiled = body.clone();
+    spoiled.dispatch.0[at + 50] ^= 1;
+    let bytes = Bytes::from(frame::encode(&spoiled));
+    let frame = Frame { id: "spoiled".to_owned(), body: bytes, ..caught.frame.clone() };
+    let frames = vec![(lane(), frame), (lane(), caught.frame.clone())];
+    assert_eq!(caught.backbone.publish(frames).await, vec![Outcome::Confirmed; 2]);
+    caught.net.start(&[]).unwrap();
+    caught.net.town().await.unwrap().wait_for(&caught.message).await.unwrap();
+    caught.sender.until(&caught.message, |m| state(m) == "consigned").await.unwrap();
+    let config = caught.net.dir().join("cd-34/node.toml").display().to_string();
+    let list = caught.net.run(&["queue", "list", "--config", &config, "--json"]).unwrap();
+    let said = String::from_utf8(list.stdout).unwrap();
+    assert!(said.contains("certificate-invalid"), "{said}");
 }

@@ -76,6 +76,7 @@ fn is_before(step: &Step<'_>, node: &NodeId) -> bool {
     node == step.ctx.node
         || *node == step.next.origin
         || Some(node) == step.next.previous_hop.as_ref()
+        || step.next.relayed_by(step.ctx.node).any(|h| h.node == *node)
 }
 
 /// Families C, D, E: the node of the recipient, by the directory; or the farthest node that has
@@ -99,8 +100,9 @@ fn home<'a>(step: &Step<'a>) -> Option<&'a NodeId> {
 /// Events that exclude each other: a node that attests both contradicts itself.
 fn possible(step: &Step<'_>, fact: &EvidenceFact) -> Result<(), Refusal> {
     use Event as E;
-    let theirs =
-        |event| step.next.evidence.iter().any(|h| h.event == event && h.node != *step.ctx.node);
+    let theirs = |event| {
+        step.next.ahead(step.ctx.node).iter().any(|h| h.event == event && h.node != *step.ctx.node)
+    };
     let excluded: &[Event] = match fact.event {
         E::ContentHandover => &[
             E::ContentHandoverFailure,

@@ -16,7 +16,7 @@ use crate::refusal::Refusal;
 use crate::rules;
 use crate::state::{Delivery, Phase, Role, Timers};
 use crate::step::{Issue, Step, held};
-use crate::working_days::Territory;
+use crate::timers;
 
 /// A dispatch that this node has not seen yet.
 pub(super) fn arrive(
@@ -156,7 +156,7 @@ fn relay_reason(code: Code) -> Reason {
 }
 
 /// What becomes of a dispatch.
-enum Verdict {
+pub(super) enum Verdict {
     /// Row 7.
     Refused(Refusal),
     /// The recipient lives here; with the trouble that lets row 14 follow row 6.
@@ -191,7 +191,7 @@ fn examine(dispatch: &Inbound<'_>, ctx: &Context<'_>) -> Result<Verdict, Refusal
 }
 
 /// The sealed A.1 of the sender's node must come along: it is what the sender was promised.
-fn acceptance(dispatch: &Inbound<'_>) -> Result<(), Refusal> {
+pub(super) fn acceptance(dispatch: &Inbound<'_>) -> Result<(), Refusal> {
     let fits = dispatch.acceptance.as_ref().is_some_and(|fact| {
         fact.event == Event::SubmissionAcceptance
             && fact.issuer == dispatch.origin
@@ -243,7 +243,12 @@ fn way(dispatch: &Inbound<'_>, ctx: &Context<'_>) -> Result<Option<NodeId>, Refu
     }
     let next = ctx.directory.next_hop(ctx.node, member.node);
     // Never back where it came from, and never for ever.
-    let onward = next.filter(|n| *n != dispatch.from && *n != dispatch.origin);
+    let been = |node: &NodeId| {
+        *node == dispatch.from
+            || *node == dispatch.origin
+            || dispatch.relays.iter().any(|r| r.issuer == *node)
+    };
+    let onward = next.filter(|n| !been(n) && !been(ctx.node));
     match onward {
         _ if expired(dispatch, ctx) => Err(super::expired()),
         Some(next) if hop < ctx.policy.max_hops => Ok(Some(next)),
@@ -310,7 +315,11 @@ fn inactive() -> Refusal {
 }
 
 /// The delivery before its first own evidence.
-fn first_state(dispatch: &Inbound<'_>, verdict: &Verdict, ctx: &Context<'_>) -> Delivery {
+pub(super) fn first_state(
+    dispatch: &Inbound<'_>,
+    verdict: &Verdict,
+    ctx: &Context<'_>,
+) -> Delivery {
     let envelope = dispatch.envelope;
     let process = rules::process(ctx.catalogue, &envelope.process);
     let requested = &envelope.requested;
@@ -321,9 +330,11 @@ fn first_state(dispatch: &Inbound<'_>, verdict: &Verdict, ctx: &Context<'_>) -> 
         Verdict::Here(_) | Verdict::Refused(_) => (Role::Recipient, None),
     };
     let relay_send = rules::deadlines(ctx.catalogue, &envelope.process).relay_send;
+    let index = usize::try_from(dispatch.recipient_index).ok();
+    let recipient = index.and_then(|i| envelope.recipients.get(i));
+    let territory = timers::territory(recipient, ctx);
     let timers = Timers {
-        relay_send: (role == Role::Relay)
-            .then(|| deadline::after(ctx.now, relay_send, Territory::Metropole)),
+        relay_send: (role == Role::Relay).then(|| deadline::after(ctx.now, relay_send, territory)),
         not_before: Some(requested.not_before.unwrap_or(ctx.now))
             .filter(|_| role == Role::Recipient),
         expires: requested.expires_at,
@@ -349,6 +360,7 @@ fn first_state(dispatch: &Inbound<'_>, verdict: &Verdict, ctx: &Context<'_>) -> 
             .acceptance
             .iter()
             .filter(|_| acceptance(dispatch).is_ok())
+            .chain(&dispatch.relays)
             .map(held)
             .collect(),
         business: None,

@@ -15,7 +15,6 @@ use crate::refusal::Refusal;
 use crate::rules;
 use crate::state::{Phase, Role};
 use crate::step::{Issue, Step};
-use crate::working_days::Territory;
 
 /// Row 4: the backbone has the dispatch.
 pub(super) fn sent(step: &mut Step<'_>) -> Result<(), Refusal> {
@@ -24,7 +23,8 @@ pub(super) fn sent(step: &mut Step<'_>) -> Result<(), Refusal> {
     }
     let span = rules::deadlines(step.ctx.catalogue, &step.next.process).relay_ack;
     step.next.attempts = step.next.attempts.saturating_add(1);
-    step.next.timers.relay_ack = Some(deadline::after(step.ctx.now, span, Territory::Metropole));
+    let territory = step.territory();
+    step.next.timers.relay_ack = Some(deadline::after(step.ctx.now, span, territory));
     step.enter(Phase::Relaying);
     Ok(())
 }
@@ -67,12 +67,16 @@ fn wait(step: &Step<'_>) -> i64 {
 }
 
 /// An operator asks for another attempt: the dispatch goes out again from where it was sent, the
-/// evidence from where the recipient lives. Both are known at the other end.
+/// evidence from where the recipient lives. Both are known at the other end, unless the other end
+/// was restored from an older copy: then they mend it.
 pub(super) fn redrive(step: &mut Step<'_>) -> Result<(), Refusal> {
     match (step.next.role, step.next.phase) {
         (Role::Sender | Role::Relay, Phase::Accepted | Phase::Relaying | Phase::Unconfirmed) => {
             step.next.timers.retry = None;
             step.send();
+        }
+        (Role::Sender, Phase::Relayed | Phase::AwaitingAcceptance | Phase::Consigned) => {
+            step.send()
         }
         (Role::Local, Phase::Accepted) => step.effect(Effect::Continue),
         (Role::Recipient, _) => step.send_again(),

@@ -3,6 +3,7 @@
 
 mod cases;
 mod evidence;
+mod recollect;
 mod rows;
 
 use schemas::envelope::{Consignment, Envelope};

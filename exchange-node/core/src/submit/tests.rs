@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::fixture::{self, Ground};
-use crate::input::Finding;
 use schemas::envelope::Consignment;
 use schemas::problem::Fault;
 use schemas::time::{DAY, HOUR, MINUTE};
@@ -79,7 +78,7 @@ fn the_mode_of_consignment_is_fixed_at_submission() {
 #[test]
 fn row_03_every_refusal_has_its_code_and_a_rejection_that_proves_it() {
     type Change = fn(&mut Submission<'_>, &mut Envelope);
-    let cases: [(Change, Code, Reason); 12] = [
+    let cases: [(Change, Code, Reason); 13] = [
         (|_, e| e.version = 9, Code::EnvelopeInvalid, Reason::Ra02),
         (|_, e| e.submitted_at = fixture::T0.plus(HOUR), Code::TimestampOutOfRange, Reason::Ra05),
         (
@@ -129,6 +128,18 @@ fn row_03_every_refusal_has_its_code_and_a_rejection_that_proves_it() {
             },
             Code::DocumentCorrupted,
             Reason::Ra02,
+        ),
+        (
+            |s, e| {
+                e.documents.clear();
+                s.findings.push(Finding {
+                    code: Code::DocumentTooLarge,
+                    detail: "taken up to its limit".into(),
+                    detail_fr: "lu jusqu'à sa limite".into(),
+                });
+            },
+            Code::DocumentTooLarge,
+            Reason::Ra05,
         ),
         (|s, _| s.unanchored_age = 5 * HOUR, Code::TimestampUnavailable, Reason::Ra51),
     ];

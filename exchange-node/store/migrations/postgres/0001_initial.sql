@@ -1,5 +1,7 @@
 -- The archive of one node, version 1. Times are milliseconds since 1970 (UTC), digests SHA-256.
 -- Columns of `deliveries` beside `state` are projections of it, written by the same statement.
+-- References between hot tables are checked in SQLite alone, which runs the same statements: here
+-- each would cost a look-up and a lock per row.
 
 -- Why things happened: a known cause has its outcome here and is never decided again.
 create table causes (
@@ -22,7 +24,7 @@ create index messages_member on messages (member, seq) where member is not null;
 create table deliveries (
   seq bigint generated always as identity primary key,
   id uuid not null unique,
-  message uuid not null references messages (id),
+  message uuid not null,
   version bigint not null,
   role text not null,
   phase text not null,
@@ -43,13 +45,22 @@ alter table deliveries set (toast_tuple_target = 4080);
 -- Deliveries that wait for a member. Apart from `deliveries`, so that claiming is a small write.
 create table inbox (
   seq bigint generated always as identity primary key,
-  delivery uuid not null unique references deliveries (id),
+  delivery uuid not null unique,
   member text not null,
   phase text not null,
   visible_at bigint not null default 0
 ) with (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 10000);
 create index inbox_member on inbox (member, seq);
 
+-- Certificates and CRLs that many seals have in common: two thirds of each, kept once.
+create table stapled (
+  id bigint generated always as identity primary key,
+  sha256 bytea not null unique,
+  bytes bytea not null
+);
+
+-- `p7m` lacks the octets of `stapled`, which belong after its first `cut`; the view `sealed` has
+-- the whole.
 create table evidence (
   seq bigint generated always as identity primary key,
   id uuid not null unique,
@@ -62,34 +73,33 @@ create table evidence (
   sealed_at bigint not null,
   sha256 bytea not null,
   stored_at bigint not null,
+  stapled bigint,
+  cut bigint,
   p7m bytea not null
 );
 create index evidence_message on evidence (message, seq);
 -- Signed bytes do not compress; in line up to a page they are one write instead of four.
 alter table evidence alter column p7m set storage external;
 alter table evidence set (toast_tuple_target = 8160);
+create view sealed as
+select e.seq, e.id, e.message, e.deliveries, e.event, e.reason, e.node, e.at, e.sealed_at,
+  e.sha256, e.stored_at,
+  case when e.stapled is null then e.p7m
+    else substring(e.p7m for e.cut::int) || s.bytes || substring(e.p7m from e.cut::int + 1) end as p7m
+from evidence as e left join stapled as s on s.id = e.stapled;
 
+-- Anchors in time. Each holds all evidence between the last one and `last_seq`, in the order of
+-- `seq`: `leaves` are their digests, 32 octets each. Since positions become visible in their order,
+-- what waits for an anchor is what comes after the last one.
 create table anchors (
   id bigint generated always as identity primary key,
   root bytea not null unique,
   at bigint not null,
-  token bytea not null
+  token bytea not null,
+  last_seq bigint not null unique,
+  leaves bytea not null
 );
-
-create table anchored (
-  seq bigint primary key,
-  anchor bigint not null,
-  path bytea not null
-);
-alter table anchored alter column path set storage external;
-alter table anchored set (toast_tuple_target = 4080);
-
--- Evidence that waits for its anchor: a queue beside the evidence, whose rows never change.
-create table unanchored (
-  seq bigint primary key,
-  sha256 bytea not null,
-  stored_at bigint not null
-) with (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 20000);
+alter table anchors alter column leaves set storage external;
 
 -- What waits for a worker (`waiting`) or an operator (`dead`, `set-aside`). Of the waiting rows
 -- of one (kind, order_key) exactly one is the head, the only one that may be claimed.
@@ -144,7 +154,7 @@ create table upload_uses (
 create index upload_uses_document on upload_uses (document);
 
 create table delivery_keys (
-  delivery uuid not null references deliveries (id),
+  delivery uuid not null,
   document uuid not null,
   cipher_sha256 bytea not null,
   cipher_size bigint not null,

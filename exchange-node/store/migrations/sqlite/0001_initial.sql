@@ -47,6 +47,15 @@ create table inbox (
 );
 create index inbox_member on inbox (member, seq);
 
+-- Certificates and CRLs that many seals have in common: two thirds of each, kept once.
+create table stapled (
+  id integer primary key autoincrement,
+  sha256 blob not null unique,
+  bytes blob not null
+);
+
+-- `p7m` lacks the octets of `stapled`, which belong after its first `cut`; the view `sealed` has
+-- the whole.
 create table evidence (
   seq integer primary key autoincrement,
   id blob not null unique,
@@ -59,28 +68,28 @@ create table evidence (
   sealed_at integer not null,
   sha256 blob not null,
   stored_at integer not null,
+  stapled integer,
+  cut integer,
   p7m blob not null
 );
 create index evidence_message on evidence (message, seq);
+create view sealed as
+select e.seq, e.id, e.message, e.deliveries, e.event, e.reason, e.node, e.at, e.sealed_at,
+  e.sha256, e.stored_at,
+  case when e.stapled is null then e.p7m
+    else cast(substr(e.p7m, 1, e.cut) || s.bytes || substr(e.p7m, e.cut + 1) as blob) end as p7m
+from evidence as e left join stapled as s on s.id = e.stapled;
 
+-- Anchors in time. Each holds all evidence between the last one and `last_seq`, in the order of
+-- `seq`: `leaves` are their digests, 32 octets each. Since positions become visible in their order,
+-- what waits for an anchor is what comes after the last one.
 create table anchors (
   id integer primary key autoincrement,
   root blob not null unique,
   at integer not null,
-  token blob not null
-);
-
-create table anchored (
-  seq integer primary key,
-  anchor integer not null,
-  path blob not null
-);
-
--- Evidence that waits for its anchor: a queue beside the evidence, whose rows never change.
-create table unanchored (
-  seq integer primary key,
-  sha256 blob not null,
-  stored_at integer not null
+  token blob not null,
+  last_seq integer not null unique,
+  leaves blob not null
 );
 
 -- What waits for a worker (`waiting`) or an operator (`dead`, `set-aside`). Of the waiting rows

@@ -1,1 +1,1 @@
-select id, at, token from anchors where id = any ($1::bigint[])
+select id, at, token, leaves from anchors where id = any ($1::bigint[])

@@ -1,8 +1,8 @@
 select e.seq, e.id, e.message, e.deliveries, e.event, e.reason, e.node, e.at, e.sealed_at,
-  e.sha256, e.stored_at, e.p7m, c.at as anchored_at
-from evidence as e
-  left join anchored as a on a.seq = e.seq
-  left join anchors as c on c.id = a.anchor
+  e.sha256, e.stored_at, e.p7m,
+  (select a.at from anchors as a where a.last_seq >= e.seq order by a.last_seq limit 1)
+    as anchored_at
+from sealed as e
 where e.seq > $1
 order by e.seq
 limit $2

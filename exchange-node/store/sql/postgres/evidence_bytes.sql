@@ -1,1 +1,1 @@
-select id, p7m from evidence where id = any ($1::uuid[])
+select id, p7m from sealed where id = any ($1::uuid[])

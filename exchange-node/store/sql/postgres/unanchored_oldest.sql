@@ -1,1 +1,4 @@
-select stored_at from unanchored order by seq limit 1
+select stored_at from evidence
+where seq > coalesce((select max(last_seq) from anchors), 0)
+order by seq
+limit 1

@@ -1,2 +1,1 @@
-insert into anchors (root, at, token) values ($1, $2, $3)
-on conflict (root) do nothing
+insert into anchors (root, at, token, last_seq, leaves) values ($1, $2, $3, $4, $5)

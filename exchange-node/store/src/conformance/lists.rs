@@ -36,6 +36,11 @@ pub(super) async fn messages_and_deliveries(url: String) -> Result<(), Wrong> {
     same("first page", ids(page).into_iter().map(Some).collect::<Vec<_>>(), [id(0), id(1), id(3)])?;
     let rest = MessageQuery { after, ..mine.clone() };
     same("second page", ids(store.messages(&rest).await?).first().copied(), id(4))?;
+    // Each has one document of seven octets, and was stored at noon.
+    same("usage", store.usage(MEMBER, NOON, 9).await?, (4, 28))?;
+    same("of the newest two", store.usage(MEMBER, NOON, 2).await?, (2, 14))?;
+    same("usage after noon", store.usage(MEMBER, NOON.plus(1), 9).await?, (0, 0))?;
+    same("of a stranger", store.usage("iso6523:0009:1", NOON, 9).await?, (0, 0))?;
     let all = MessageQuery { limit: 9, ..MessageQuery::default() };
     same("all", store.messages(&all).await?.len(), 5)?;
     for (query, expected) in [
@@ -181,11 +186,13 @@ pub(super) async fn figures_and_probe(url: String) -> Result<(), Wrong> {
     same("unacknowledged", counts.oldest_unacknowledged, Some(NOON.plus(-5)))?;
     same("unanchored", counts.oldest_unanchored, Some(NOON))?;
     same("uncollected", counts.oldest_uncollected, None::<()>)?;
+    let peers = store.unsent_by_peer().await?;
+    same("by destination", peers, [("cd-34".to_owned(), 2, NOON)])?;
     store.probe(NOON).await?;
     Ok(store.probe(NOON.plus(1)).await?)
 }
 
-/// One token for ten thousand evidences; the first anchor of an evidence stays.
+/// Tokens for ten thousand evidences; the first anchor of an evidence stays, and none is left out.
 pub(super) async fn anchors_of_ten_thousand(url: String) -> Result<(), Wrong> {
     let store = open(&url).await?;
     let sample = Sample::new(SIRET, 1)?;
@@ -205,7 +212,7 @@ pub(super) async fn anchors_of_ten_thousand(url: String) -> Result<(), Wrong> {
         if page.is_empty() {
             break;
         }
-        leaves.extend(page.iter().map(|u| (u.seq, u.sha256.as_bytes().repeat(14))));
+        leaves.extend(page.iter().map(|u| (u.seq, u.sha256)));
     }
     same("leaves", leaves.len(), 10_000)?;
     let half = leaves.len() / 2;
@@ -215,19 +222,30 @@ pub(super) async fn anchors_of_ten_thousand(url: String) -> Result<(), Wrong> {
         at: NOON.plus(7),
         leaves: leaves.get(range).unwrap_or_default().to_vec(),
     };
-    store.anchor(&anchor(b"first", 0..half)).await?;
-    store.anchor(&anchor(b"first", 0..half)).await?;
+    same("a later half alone", store.anchor(&anchor(b"late", half..2 * half)).await?, false)?;
+    let mut holed = anchor(b"holed", 0..half);
+    holed.leaves.remove(7);
+    same("one left out", store.anchor(&holed).await?, false)?;
+    same("half", store.anchor(&anchor(b"first", 0..half)).await?, true)?;
+    same("again", store.anchor(&anchor(b"first", 0..half)).await?, false)?;
     same("half is left", store.unanchored(0, 9_999).await?.len(), half)?;
-    store.anchor(&anchor(b"second", 0..2 * half)).await?;
+    same("more", store.anchor(&anchor(b"more", 0..2 * half)).await?, false)?;
+    same("the other half", store.anchor(&anchor(b"second", half..2 * half)).await?, true)?;
     same("none is left", store.unanchored(0, 10).await?.len(), 0)?;
     same("no age", store.oldest_unanchored().await?, None::<()>)?;
-    let paths = store.anchored_paths(&ids).await?;
-    same("paths", paths.len(), 10_000)?;
-    let first = paths.iter().filter(|p| p.token.as_slice() == b"first").count();
-    same("of the first token", first, half)?;
-    for path in &paths {
-        let row = store_sha(&path.path)?;
-        ensure!(path.at == NOON.plus(7) && row == path.path, "path of {}", path.id);
+    let all = store.anchored(&ids).await?;
+    same("places", all.len(), 10_000)?;
+    let digests: Vec<_> = leaves.iter().map(|(_, sha256)| *sha256).collect();
+    for one in &all {
+        let place = ids.iter().position(|id| *id == one.id).unwrap_or(usize::MAX);
+        let (token, range) =
+            if place < half { ("first", 0..half) } else { ("second", half..2 * half) };
+        let tree = &one.tree;
+        let same_leaves = digests.get(range) == Some(tree.leaves.as_slice());
+        ensure!(same_leaves && tree.at == NOON.plus(7), "the tree of {}", one.id);
+        same("token", tree.token.as_slice(), token.as_bytes())?;
+        let leaf = tree.leaves.get(one.index).copied();
+        same("leaf", leaf, Some(sha256(one.id.0.as_bytes())))?;
     }
     let row = store.evidence_after(0, 1).await?;
     same("anchored at", only(row)?.anchored_at, Some(NOON.plus(7)))
@@ -237,10 +255,4 @@ fn fresh(template: &NewEvidence) -> NewEvidence {
     let id = schemas::ids::EvidenceId(Uuid::new_v4());
     let p7m = id.0.as_bytes().to_vec();
     NewEvidence { id, sha256: sha256(&p7m), p7m, ..template.clone() }
-}
-
-/// A path of these checks is its leaf fourteen times over.
-fn store_sha(path: &[u8]) -> Result<Vec<u8>, Wrong> {
-    let leaf = path.get(..32).ok_or_else(|| Wrong(format!("a path of {} octets", path.len())))?;
-    Ok(leaf.repeat(14))
 }

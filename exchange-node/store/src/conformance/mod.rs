@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 mod lists;
+mod peers;
 mod queue;
 mod races;
 mod rows;
@@ -54,6 +55,11 @@ const CHECKS: &[(&str, Check)] = checks![
     queue::set_aside_once,
     queue::one_hot_key_among_many,
     queue::claims_at_once,
+    peers::held_and_released,
+    peers::throttled,
+    peers::paused_and_probed,
+    peers::one_probe_among_replicas,
+    queue::closed_is_not_dead,
     races::causes_are_idempotent,
     races::conflict_in_the_middle,
     races::chains_in_a_batch,

@@ -107,6 +107,33 @@ pub(super) async fn death_and_redrive(url: String) -> Result<(), Wrong> {
     same("nobody knows this one", store.redrive(&[1], NOON).await?, 0)
 }
 
+/// What an operator closes stays for reading, and is neither dead nor ever redriven.
+pub(super) async fn closed_is_not_dead(url: String) -> Result<(), Wrong> {
+    let store = open(&url).await?;
+    let store = store.as_ref();
+    let names: [&[u8]; 3] = [b"1", b"2", b"3"];
+    bring(store, "c", names.map(|name| effect("k", NOON, name)).to_vec()).await?;
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let one = only(claim(store, NOON, 9).await?)?;
+        ids.push(one.id);
+        store.settle(&[Settlement::Dead { id: one.id, error: "refused".into() }], NOON).await?;
+    }
+    let third = only(claim(store, NOON, 9).await?)?;
+    let first = ids.first().copied().unwrap_or_default();
+    let closed = store.close_dead(&[first, third.id, 9_999]).await?;
+    same("of these only the dead one", closed, [first])?;
+    same("not twice", store.close_dead(&[first]).await?.len(), 0)?;
+    same("one is left", store.counts(NOON).await?.dead, 1)?;
+    let listed = store.queue(&QueueQuery { to: None, after: 0, limit: 9 }).await?;
+    let states: Vec<&str> = listed.iter().map(|r| r.state.as_str()).collect();
+    same("kept", states, ["closed", "dead", "waiting"])?;
+    let kept = listed.first().map(|r| (r.error.clone(), r.size));
+    same("with its error and its payload", kept, Some((Some("refused"), 1)))?;
+    same("none of them comes back", store.redrive(&[first], NOON).await?, 0)?;
+    same("all that are dead", store.redrive(&[], NOON).await?, 1)
+}
+
 /// Frames that were not believed are kept, each once.
 pub(super) async fn set_aside_once(url: String) -> Result<(), Wrong> {
     let store = open(&url).await?;

@@ -74,6 +74,58 @@ impl FsContent {
     }
 }
 
+/// Content as an auditor reads it: nothing is opened for writing, cut or removed.
+#[derive(Debug)]
+pub struct Shelf(Places);
+
+impl Shelf {
+    /// Reads the headers of all packs of a directory that a node may be using.
+    ///
+    /// # Errors
+    /// [`ContentError::Io`] as the file system says.
+    pub async fn open(dir: impl Into<PathBuf>) -> Result<Self, ContentError> {
+        let root = dir.into();
+        blocking(move || {
+            let packs = root.join("packs");
+            // Nobody's: all packs are those of others.
+            let home = packs.join("none");
+            let shared = Shared::default();
+            if packs.is_dir() {
+                packer::read_all(&shared, &packs, &home)?;
+            }
+            Ok(Self(Places { root, packs, home, shared }))
+        })
+        .await
+    }
+
+    /// Size of content in bytes, none when it is not there.
+    ///
+    /// # Errors
+    /// [`ContentError::Io`] as the file system says.
+    pub async fn size(&self, digest: &Digest) -> Result<Option<u64>, ContentError> {
+        self.0.clone().size(*digest).await
+    }
+
+    /// Reads all of it; whether it has the digest under which it lies.
+    ///
+    /// # Errors
+    /// [`ContentError::Missing`], and [`ContentError::Io`] as the file system says.
+    pub async fn is_whole(&self, digest: &Digest) -> Result<bool, ContentError> {
+        let mut buffers = match self.0.clone().read(*digest, 0, None).await {
+            Err(ContentError::Mismatch(_)) => return Ok(false),
+            other => other?,
+        };
+        loop {
+            match buffers.try_next().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(true),
+                Err(ContentError::Mismatch(_)) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
 /// Takes the directory of a process that is gone, or makes a new one.
 fn adopt(packs: &Path) -> io::Result<(PathBuf, File)> {
     let mut homes: Vec<PathBuf> = fs::read_dir(packs)?.flatten().map(|e| e.path()).collect();
@@ -120,6 +172,26 @@ impl Places {
         }
         packer::refresh(&self.shared, &self.packs, &self.home)?;
         Ok(self.look(digest).map(|(path, location)| Found::Packed(path, location)))
+    }
+
+    async fn size(self, digest: Digest) -> Result<Option<u64>, ContentError> {
+        let found = blocking(move || self.find(&digest)).await?;
+        Ok(found.map(|found| match found {
+            Found::Packed(_, location) => u64::from(location.length),
+            Found::Alone(_, size) => size,
+        }))
+    }
+
+    async fn read(
+        self,
+        digest: Digest,
+        offset: u64,
+        length: Option<u64>,
+    ) -> Result<Buffers, ContentError> {
+        let (file, start, size) = blocking(move || self.open(&digest)).await?;
+        let offset = offset.min(size);
+        let length = length.unwrap_or(u64::MAX).min(size - offset);
+        large::stream(file, start + offset, length, digest, length == size).await
     }
 
     /// Opens content; a pack may be compacted away between finding and opening it.
@@ -181,26 +253,22 @@ impl Content for FsContent {
         Ok(Box::new(FileWriter::new(self.places.root.clone(), Arc::clone(&self.packer))))
     }
 
+    async fn adopt(&self, file: &Path, expected: Digest) -> Result<(), ContentError> {
+        let (root, file) = (self.places.root.clone(), file.to_owned());
+        blocking(move || large::adopt(&root, &file, expected)).await
+    }
+
     async fn read(
         &self,
         digest: &Digest,
         offset: u64,
         length: Option<u64>,
     ) -> Result<Buffers, ContentError> {
-        let (places, digest) = (self.places.clone(), *digest);
-        let (file, start, size) = blocking(move || places.open(&digest)).await?;
-        let offset = offset.min(size);
-        let length = length.unwrap_or(u64::MAX).min(size - offset);
-        large::stream(file, start + offset, length, digest, length == size).await
+        self.places.clone().read(*digest, offset, length).await
     }
 
     async fn size(&self, digest: &Digest) -> Result<Option<u64>, ContentError> {
-        let (places, digest) = (self.places.clone(), *digest);
-        let found = blocking(move || places.find(&digest)).await?;
-        Ok(found.map(|found| match found {
-            Found::Packed(_, location) => u64::from(location.length),
-            Found::Alone(_, size) => size,
-        }))
+        self.places.clone().size(*digest).await
     }
 
     async fn remove(&self, digests: &[Digest]) -> Result<(), ContentError> {

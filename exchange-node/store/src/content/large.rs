@@ -131,15 +131,38 @@ impl Spill {
         let digest = finished(self.hash.clone());
         refuse_other(expected, digest)?;
         self.file.sync_all()?;
-        let target = path_of(root, &digest);
-        if let Some(directory) = target.parent() {
-            make_directory(root, directory)?;
-            fs::rename(&self.path, &target)?;
-            self.kept = true;
-            File::open(directory)?.sync_all()?;
-        }
+        put_in_place(root, &self.path, &digest)?;
+        self.kept = true;
         Ok((digest, self.size))
     }
+}
+
+/// Renames a file whose bytes are durable to where its digest belongs.
+fn put_in_place(root: &Path, file: &Path, digest: &Digest) -> Result<(), ContentError> {
+    let target = path_of(root, digest);
+    if let Some(directory) = target.parent() {
+        make_directory(root, directory)?;
+        fs::rename(file, &target)?;
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Verifies a whole file and takes it over.
+pub(super) fn adopt(root: &Path, path: &Path, expected: Digest) -> Result<(), ContentError> {
+    let mut file = File::open(path)?;
+    let mut hash = Context::new(&SHA256);
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let count = file.read(&mut buffer)?;
+        if count == 0 {
+            break;
+        }
+        hash.update(buffer.get(..count).unwrap_or_default());
+    }
+    refuse_other(Some(expected), finished(hash))?;
+    file.sync_all()?;
+    put_in_place(root, path, &expected)
 }
 
 impl Drop for Spill {

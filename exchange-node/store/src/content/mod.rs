@@ -17,13 +17,14 @@ mod scan;
 
 use std::fmt::Debug;
 use std::io;
+use std::path::Path;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use schemas::digest::Digest;
 
-pub use self::fs::FsContent;
+pub use self::fs::{FsContent, Shelf};
 
 /// What can go wrong with content.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +67,10 @@ pub trait Content: Send + Sync + Debug {
 
     /// Begins a large ciphertext whose digest is not known yet.
     async fn begin(&self) -> Result<Box<dyn Writer>, ContentError>;
+
+    /// Takes over a file of the same file system that holds all of a ciphertext: its digest is
+    /// verified, then it is renamed. A file that is not what was expected stays where it is.
+    async fn adopt(&self, file: &Path, expected: Digest) -> Result<(), ContentError>;
 
     /// Reads content from `offset`, `length` bytes or to the end.
     async fn read(

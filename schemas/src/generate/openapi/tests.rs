@@ -5,10 +5,13 @@ use std::process::Command;
 
 use super::*;
 
-/// `interfaces.md` section 1, without resumable upload and recall.
-const ROUTES: [&str; 25] = [
+/// `interfaces.md` section 1, without recall.
+const ROUTES: [&str; 28] = [
     "POST /oauth2/token",
     "POST /v1/documents",
+    "HEAD /v1/documents/{id}",
+    "PATCH /v1/documents/{id}",
+    "DELETE /v1/documents/{id}",
     "POST /v1/messages",
     "GET /v1/messages",
     "GET /v1/messages/{id}",

@@ -34,6 +34,7 @@ fn dispatched(
         hop: 0,
         dispatch: digest,
         acceptance: acceptance.map(|a| net.fact(&a)),
+        relays: Vec::new(),
         findings: Vec::new(),
     };
     change(&mut net, &mut inbound);
@@ -83,6 +84,7 @@ fn the_same_message_with_other_bytes_is_an_incident_and_no_second_evidence() {
         hop,
         dispatch: digest(b"other bytes"),
         acceptance: acceptance.map(|a| net.fact(&a)),
+        relays: Vec::new(),
         findings: Vec::new(),
     };
     let ctx = net.ground.at("r", net.now);
@@ -202,7 +204,7 @@ fn a_relay_never_sends_back_nor_for_ever() {
     let Frame { from, to, body } = dispatch_frame(&mut net);
     let Body::Dispatch { recipient_index, digest, acceptance, .. } = body else { panic!() };
     let hop = net.ground.policy.max_hops - 1;
-    let body = Body::Dispatch { recipient_index, digest, acceptance, hop };
+    let body = Body::Dispatch { recipient_index, digest, acceptance, hop, relays: Vec::new() };
     net.receive(Frame { from, to, body }, Crash::Never);
     assert_eq!(net.story("h", id), said(&[A1, b2(Reason::Rb06)]));
 
@@ -291,6 +293,13 @@ fn redrive_where_it_can_help_and_nowhere_else() {
     net.act("s", id, Input::Redrive).unwrap();
     net.run();
     assert_eq!(net.phase("s", id), Phase::Consigned);
+    // Again, for a recipient's node that may have lost it: this one has not, and answers the same.
+    let story = net.story("s", id);
+    net.act("s", id, Input::Redrive).unwrap();
+    net.run();
+    assert_eq!((net.phase("s", id), net.story("s", id)), (Phase::Consigned, story));
+    net.act("r", id, Input::Acknowledge { by: party(AT_R) }).unwrap();
+    net.run();
     assert_eq!(code(net.act("s", id, Input::Redrive)), Code::StateConflict);
     // At the recipient's node the evidence goes out again.
     net.act("r", id, Input::Redrive).unwrap();

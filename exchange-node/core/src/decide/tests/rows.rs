@@ -1,8 +1,11 @@
 //! Rows 4 to 17, in their order.
 
 use super::*;
+use crate::deadline;
 use crate::effect::{Effect, Notice};
 use crate::state::Role;
+use crate::working_days::Territory;
+use schemas::catalogue::Span;
 use schemas::status::BusinessStatus;
 use schemas::time::{DAY, HOUR, MINUTE};
 
@@ -216,6 +219,29 @@ fn row_10_a_late_relay_acceptance_alone_starts_the_time_to_consign_anew() {
     net.until(fixture::T0.plus(10 * DAY));
     net.run();
     assert_eq!(net.phase("s", id), Phase::Consigned);
+    net.whole();
+}
+
+/// (a10) Good Friday and 26 December are holidays in Strasbourg, and not at the sender's.
+#[test]
+fn working_days_are_those_of_the_recipient_at_both_ends() {
+    let mut ground = Ground::direct();
+    ground.change_member(AT_R, |m| m.cog = Some("67482".parse().unwrap()));
+    let span = Span::WorkingDays(90);
+    for process in &mut ground.catalogue.processes {
+        process.deadlines.consign = span;
+        process.deadlines.relay_ack = span;
+        process.deadlines.handover = span;
+    }
+    let (mut net, id) = net(ground, AT_R, |_| {});
+    let there = deadline::after(fixture::T0, span, Territory::AlsaceMoselle);
+    assert_ne!(there, deadline::after(fixture::T0, span, Territory::Metropole));
+    assert_eq!(net.delivery("s", id).timers.consign, Some(there));
+    net.publish("s", Fate::Confirmed);
+    assert_eq!(net.delivery("s", id).timers.relay_ack, Some(there));
+    net.run();
+    assert_eq!(net.delivery("r", id).timers.handover, Some(there));
+    assert_eq!(net.delivery("s", id).timers.handover, Some(there));
     net.whole();
 }
 

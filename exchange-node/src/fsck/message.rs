@@ -1,0 +1,189 @@
+//! A message: how it came here, and everything that belongs to it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use exchange_store::StoreError;
+use exchange_store::snapshot::{
+    DeliveryLook, InboxLook, KeyLook, MessageLook, ObjectLook, Snapshot,
+};
+use rayon::prelude::*;
+use schemas::envelope::Envelope;
+use schemas::ids::{DeliveryId, MessageId};
+use uuid::Uuid;
+
+use super::finding::Finding;
+use super::object::{self, Kind, Said};
+use super::{Audit, Stage, count, delivery, finding};
+use crate::cores;
+
+/// Messages of one page.
+const PAGE: u32 = 32;
+/// Sealed objects of one read.
+const OBJECTS: u32 = 1_000;
+/// Most rows without a home that are named.
+const STRAYS: u32 = 1_000;
+
+/// Everything that belongs to the messages of a page, by message or delivery.
+#[derive(Default)]
+struct Page {
+    deliveries: HashMap<Uuid, Vec<DeliveryLook>>,
+    objects: HashMap<Uuid, Vec<Said>>,
+    /// Of dispatches that cannot be believed: what is wrong with them.
+    spoiled: HashMap<Uuid, Vec<Finding>>,
+    inbox: HashMap<Uuid, InboxLook>,
+    keys: HashMap<Uuid, Vec<KeyLook>>,
+}
+
+/// All messages, and rows that belong to none.
+pub(super) async fn examine(audit: &mut Audit<'_>) -> Result<(), StoreError> {
+    let last = audit.ends.messages;
+    let mut after = 0;
+    loop {
+        (audit.watch)(Stage::Messages, count(after), count(last));
+        let mut snapshot = audit.place.store.snapshot().await?;
+        let messages = snapshot.messages(after, last, PAGE).await?;
+        let Some(end) = messages.last() else { break };
+        after = end.seq;
+        let page = page(audit, &mut snapshot, &messages).await?;
+        drop(snapshot);
+        for message in &messages {
+            one(audit, message, &page);
+        }
+    }
+    let strays = audit.place.store.snapshot().await?.strays(STRAYS).await?;
+    for (kind, id) in strays {
+        match kind.as_str() {
+            "delivery" => audit.report.find(finding::DELIVERY_STRAY, &id, &[]),
+            _ => audit.report.find(finding::ROW_STRAY, &id, &[&kind]),
+        }
+    }
+    Ok(())
+}
+
+async fn page(
+    audit: &mut Audit<'_>,
+    snapshot: &mut Snapshot,
+    messages: &[MessageLook],
+) -> Result<Page, StoreError> {
+    let ids: Vec<MessageId> = messages.iter().map(|m| MessageId(m.id)).collect();
+    let mut page = Page::default();
+    let mut deliveries = Vec::new();
+    for row in snapshot.deliveries(&ids).await? {
+        deliveries.push(DeliveryId(row.id));
+        page.deliveries.entry(row.message).or_default().push(row);
+    }
+    for row in snapshot.inbox(&deliveries).await? {
+        page.inbox.insert(row.delivery, row);
+    }
+    for row in snapshot.keys(&deliveries).await? {
+        page.keys.entry(row.delivery).or_default().push(row);
+    }
+    let mut after = 0;
+    loop {
+        let rows = snapshot.objects(&ids, after, OBJECTS).await?;
+        let Some(end) = rows.last() else { return Ok(page) };
+        after = end.seq;
+        open(audit, rows, &mut page).await;
+    }
+}
+
+/// Opens objects on all cores.
+async fn open(audit: &mut Audit<'_>, rows: Vec<ObjectLook>, page: &mut Page) {
+    let verifier = Arc::clone(&audit.verifier);
+    let work = move || -> Vec<_> {
+        let read = |row: ObjectLook| {
+            let (said, findings) = object::read(&row, &verifier);
+            (row.message, row.event == "dispatch" && said.is_none(), said, findings)
+        };
+        rows.into_par_iter().map(read).collect()
+    };
+    for (message, spoiled, said, findings) in cores::spread(work).await.unwrap_or_default() {
+        if spoiled {
+            page.spoiled.entry(message).or_default().extend(findings);
+        } else {
+            findings.into_iter().for_each(|one| audit.report.keep(one));
+        }
+        page.objects.entry(message).or_default().extend(said);
+    }
+}
+
+/// A dispatch that this node refused for its seal (RB04) or its certificate (RB05) is kept as it
+/// came: it is what the B.2 is about.
+fn was_refused(audit: &Audit<'_>, objects: &[Said]) -> bool {
+    let own = |s: &&Said| s.event == "RelayRejection" && s.issuer == audit.place.node.as_str();
+    objects.iter().filter(own).any(|s| matches!(s.reason.as_str(), "RB04" | "RB05"))
+}
+
+fn one(audit: &mut Audit<'_>, message: &MessageLook, page: &Page) {
+    audit.report.messages += 1;
+    let deliveries = page.deliveries.get(&message.id).map_or(&[][..], Vec::as_slice);
+    let objects = page.objects.get(&message.id).map_or(&[][..], Vec::as_slice);
+    if !was_refused(audit, objects) {
+        let spoiled = page.spoiled.get(&message.id).into_iter().flatten();
+        spoiled.for_each(|one| audit.report.keep(one.clone()));
+    }
+    let id = &message.id;
+    let envelope = match serde_json::from_str::<Envelope>(&message.envelope) {
+        Ok(envelope) => envelope,
+        Err(error) => return audit.report.find(finding::ENVELOPE_BROKEN, id, &[&error]),
+    };
+    columns(audit, message, &envelope);
+    origin(audit, message, deliveries, objects);
+    let mut digests: Vec<String> = Vec::new();
+    for document in &envelope.documents {
+        digests.extend([document.sha256.to_string(), document.cipher_sha256.to_string()]);
+    }
+    for said in objects {
+        if said.kind != Kind::Status && said.content != digests {
+            audit.report.find(finding::DIGESTS, id, &[&said.id]);
+        }
+        if said.deliveries.iter().any(|d| deliveries.iter().all(|row| row.id != *d)) {
+            audit.report.find(finding::OBJECT_STRAY, &said.id, &[]);
+        }
+    }
+    for row in deliveries {
+        let around = delivery::Around {
+            envelope: &envelope,
+            objects,
+            inbox: page.inbox.get(&row.id),
+            keys: page.keys.get(&row.id).map_or(&[], Vec::as_slice),
+        };
+        delivery::examine(audit, row, &around);
+    }
+}
+
+fn columns(audit: &mut Audit<'_>, message: &MessageLook, envelope: &Envelope) {
+    let sender = envelope.sender.organisation().key();
+    let pairs = [
+        ("id", message.id.to_string(), envelope.message_id.to_string()),
+        ("process", message.process.clone(), envelope.process.to_string()),
+        ("member", message.member.clone().unwrap_or_else(|| sender.clone()), sender),
+    ];
+    for (name, column, said) in pairs.into_iter().filter(|(_, column, said)| column != said) {
+        audit.report.find(finding::ENVELOPE, &message.id, &[&name, &column, &said]);
+    }
+}
+
+/// Exactly one of A.1 and A.2: with deliveries, and without. A dispatch that was refused at the
+/// door may have come without an A.1 to believe.
+fn origin(
+    audit: &mut Audit<'_>,
+    message: &MessageLook,
+    deliveries: &[DeliveryLook],
+    objects: &[Said],
+) {
+    let has = |event: &str| objects.iter().any(|s| s.kind == Kind::Evidence && s.event == event);
+    let accepted = has("SubmissionAcceptance");
+    let rejected = has("SubmissionRejection");
+    let turned_away =
+        !deliveries.is_empty() && deliveries.iter().all(|d| d.phase == "relay_rejected");
+    let proven = match deliveries.len() {
+        0 => rejected && !accepted,
+        _ => !rejected && (accepted || turned_away),
+    };
+    if !proven {
+        let values: [&dyn std::fmt::Display; 3] = [&deliveries.len(), &accepted, &rejected];
+        audit.report.find(finding::UNPROVEN, &message.id, &values);
+    }
+}

@@ -1,0 +1,250 @@
+//! Content that travels by itself: in parts, before its dispatch, no faster than its reader takes
+//! it, and each part once.
+//!
+//! - **Back-pressure.** Before each window of parts the lane is asked how much waits in it; past
+//!   [`AHEAD`] nothing more is published. So a recipient's node that is slow or away slows down the
+//!   sender's, on every backbone, and no broker ever holds a gigabyte of one document. A publication
+//!   that finds no room for [`PATIENCE`] gives its turn to others and comes again.
+//! - **Fairness.** Windows are small, and one is on its way to a road at a time, first come first
+//!   served: between two of them everything else gets its turn at the broker and at the disk.
+//! - **Resumption.** What the broker has confirmed is written down ([`Journal`]), so that after a
+//!   `kill -9` at most one window travels again.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use broker_adapter::{BackboneError, Destination, Frame, Lane, Outcome};
+use bytes::BytesMut;
+use exchange_store::content::ContentError;
+use futures::StreamExt as _;
+use schemas::bytes::Octets;
+use schemas::digest::Digest;
+use schemas::dispatch::{ContentPart, ContentRef};
+use schemas::frame::{self, CONTENT_CHUNK, ContentFrame};
+use schemas::ids::NodeId;
+
+use super::frames::{Unmade, frame_of};
+use crate::engine::publication::{Payload, Publication};
+use crate::node::Node;
+use crate::roads::Road;
+
+/// Parts that are on their way to a broker at once: 4 MiB.
+const WINDOW: usize = 8;
+/// Parts that may wait in a lane: 32 MiB.
+const AHEAD: u64 = 64;
+/// Longest wait for room in a lane before others get their turn.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two looks at a lane that is full.
+const LOOK: Duration = Duration::from_millis(20);
+/// Journals that nobody wrote to for so long belong to nothing any more.
+const FORGOTTEN: Duration = Duration::from_secs(31 * 24 * 3600);
+
+/// Publishes the ciphertexts of a dispatch. They are on the backbone when this returns.
+pub(super) async fn publish(
+    node: &Node,
+    publication: &Publication,
+    content: &[ContentRef],
+) -> Result<(), Unmade> {
+    let road = node.road_to(&publication.to);
+    for one in content {
+        let mut journal = Journal::open(&dir(node), publication, &one.cipher_sha256)?;
+        if journal.confirmed < one.cipher_size {
+            send(node, &road, publication, one, &mut journal).await?;
+        }
+    }
+    Ok(())
+}
+
+/// After a dispatch was confirmed: its journals are of no more use.
+pub(super) fn done(node: &Node, publication: &Publication) {
+    if let Payload::Dispatch { content, inline: false, .. } = &publication.what {
+        for one in content {
+            let path = path_of(&dir(node), publication, &one.cipher_sha256);
+            if let Err(error) = fs::remove_file(&path) {
+                tracing::debug!(%error, path = %path.display(), "a journal stays");
+            }
+        }
+    }
+}
+
+/// Removes journals of publications that were never done.
+pub(super) fn sweep(node: &Node) {
+    for entry in fs::read_dir(dir(node)).into_iter().flatten().flatten() {
+        let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|m| m.elapsed().ok());
+        if age.is_some_and(|age| age > FORGOTTEN) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn dir(node: &Node) -> PathBuf {
+    node.config.content.dir.join("sent")
+}
+
+async fn send(
+    node: &Node,
+    road: &Road,
+    publication: &Publication,
+    content: &ContentRef,
+    journal: &mut Journal,
+) -> Result<(), Unmade> {
+    let mut offset = journal.confirmed;
+    let mut stream = node.content.read(&content.cipher_sha256, offset, None).await?;
+    let mut part = BytesMut::new();
+    let mut window = Vec::new();
+    loop {
+        let next = stream.next().await.transpose()?;
+        let ended = next.is_none();
+        part.extend_from_slice(&next.unwrap_or_default());
+        while part.len() >= CONTENT_CHUNK || (ended && !part.is_empty()) {
+            let bytes = part.split_to(part.len().min(CONTENT_CHUNK)).to_vec();
+            let length = bytes.len() as u64;
+            window.push(content_frame(node, publication, content, offset, bytes)?);
+            offset += length;
+        }
+        if window.len() >= WINDOW || (ended && !window.is_empty()) {
+            confirm(road, &publication.to, std::mem::take(&mut window)).await?;
+            journal.confirm(offset)?;
+        }
+        if ended {
+            return Ok(());
+        }
+    }
+}
+
+fn content_frame(
+    node: &Node,
+    publication: &Publication,
+    content: &ContentRef,
+    offset: u64,
+    part: Vec<u8>,
+) -> Result<(NodeId, Lane, Frame), Unmade> {
+    let what = ContentPart {
+        version: 1,
+        document_id: content.document_id,
+        cipher_sha256: content.cipher_sha256,
+        cipher_size: content.cipher_size,
+        offset,
+        part_sha256: signing::digest::sha256(&part),
+    };
+    let broken = |why: String| Unmade::Broken(why);
+    let json = serde_json::to_vec(&what).map_err(|e| broken(e.to_string()))?;
+    let sealed = node.keys.sealer.borrow().clone().seal(&json, node.clock.now(), None);
+    let seal = Octets(sealed.map_err(|e| broken(e.to_string()))?.der);
+    let body = ContentFrame { seal, part: Octets(part) };
+    let id = format!("content-{}-{offset}", content.cipher_sha256);
+    let frame = frame_of(node, publication, id, frame::CONTENT, frame::encode(&body));
+    Ok((publication.to.clone(), Lane::Content, frame))
+}
+
+/// Publishes one window, when it is its turn and the lane has room.
+async fn confirm(
+    road: &Road,
+    to: &NodeId,
+    frames: Vec<(NodeId, Lane, Frame)>,
+) -> Result<(), Unmade> {
+    room(road, to).await?;
+    let _turn = road.content.acquire().await;
+    let count = frames.len() as u64;
+    let outcomes = road.publish(frames).await;
+    let failed = outcomes.into_iter().find(|o| !matches!(o, Outcome::Confirmed));
+    metrics::counter!("pli_content_parts_published_total").increment(count);
+    match failed {
+        None => {
+            crate::telemetry::figures::published(Lane::Content, count);
+            Ok(())
+        }
+        Some(outcome) => {
+            Err(Unmade::Content(ContentError::Io(format!("content frame: {outcome:?}"))))
+        }
+    }
+}
+
+/// Waits until the reader of a lane has caught up.
+async fn room(road: &Road, to: &NodeId) -> Result<(), Unmade> {
+    let lane = Destination { node: road.lanes_of(to), lane: Lane::Content };
+    let begin = Instant::now();
+    loop {
+        match road.backbone.waiting(&lane).await {
+            Ok(waiting) if waiting < AHEAD => return Ok(()),
+            Ok(_) if begin.elapsed() >= PATIENCE => return Err(Unmade::Full(to.clone())),
+            Ok(_) => tokio::time::sleep(LOOK).await,
+            // Publishing says better what that means.
+            Err(BackboneError::UnknownLane(_)) => return Ok(()),
+            Err(error) => {
+                let why = format!("the content lane of {to} cannot be looked at: {error}");
+                return Err(Unmade::Content(ContentError::Io(why)));
+            }
+        }
+    }
+}
+
+/// How far a content is confirmed by the broker: offsets of 8 octets, big-endian, one after
+/// another. The last whole one counts.
+#[derive(Debug)]
+struct Journal {
+    file: File,
+    confirmed: u64,
+}
+
+impl Journal {
+    fn open(dir: &Path, publication: &Publication, digest: &Digest) -> Result<Self, Unmade> {
+        Self::open_at(dir, &path_of(dir, publication, digest)).map_err(disk)
+    }
+
+    fn open_at(dir: &Path, path: &Path) -> io::Result<Self> {
+        fs::create_dir_all(dir)?;
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let (entries, torn) = bytes.as_chunks::<8>();
+        if !torn.is_empty() {
+            file.set_len(8 * entries.len() as u64)?;
+        }
+        let confirmed = entries.last().map_or(0, |entry| u64::from_be_bytes(*entry));
+        Ok(Self { file, confirmed })
+    }
+
+    fn confirm(&mut self, offset: u64) -> Result<(), Unmade> {
+        self.file.write_all(&offset.to_be_bytes()).map_err(disk)?;
+        self.file.sync_data().map_err(disk)?;
+        self.confirmed = offset;
+        Ok(())
+    }
+}
+
+/// One publication to one node has its own: the same delivery may be sent elsewhere later.
+fn path_of(dir: &Path, publication: &Publication, digest: &Digest) -> PathBuf {
+    dir.join(format!("{}-{}-{digest}", publication.delivery, publication.to))
+}
+
+fn disk(error: io::Error) -> Unmade {
+    Unmade::Content(ContentError::from(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_goes_on_after_the_last_whole_entry() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sent/one");
+        let open = || Journal::open_at(path.parent().unwrap(), &path).unwrap();
+        let mut journal = open();
+        assert_eq!(journal.confirmed, 0);
+        journal.confirm(4 << 20).unwrap();
+        journal.confirm(8 << 20).unwrap();
+        drop(journal);
+        assert_eq!(open().confirmed, 8 << 20);
+        // A power cut in the middle of an entry.
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(&[0, 0, 1]).unwrap();
+        let mut journal = open();
+        assert_eq!(journal.confirmed, 8 << 20);
+        journal.confirm(12 << 20).unwrap();
+        drop(journal);
+        assert_eq!(open().confirmed, 12 << 20);
+    }
+}

@@ -1,0 +1,1 @@
+select count(*) from evidence where seq > $1 and seq <= $2

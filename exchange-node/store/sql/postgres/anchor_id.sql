@@ -1,1 +1,0 @@
-select id from anchors where root = $1

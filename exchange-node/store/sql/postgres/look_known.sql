@@ -1,0 +1,1 @@
+select id from evidence where id = any ($1::uuid[])

@@ -1,0 +1,13 @@
+-- What a member sent since a moment, looking at its newest messages: how many, and how large.
+-- A message that was refused has no delivery.
+select count(*), cast(coalesce(sum(u.size), 0) as bigint)
+from (
+  select (
+    select coalesce(sum(cast(d.value->>'size' as bigint)), 0)
+    from json_array_elements(cast(m.envelope as json)->'documents') as d (value)
+  ) as size
+  from (
+    select id, envelope, stored_at from messages where member = $1 order by seq desc limit $3
+  ) as m
+  where m.stored_at >= $2 and exists (select 1 from deliveries as x where x.message = m.id)
+) as u

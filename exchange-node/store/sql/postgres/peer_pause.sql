@@ -1,0 +1,4 @@
+insert into peers (peer, failing_since, paused_until, error) values ($1, $2, $3, $4)
+on conflict (peer) do update
+set failing_since = coalesce(peers.failing_since, excluded.failing_since),
+  paused_until = greatest(peers.paused_until, excluded.paused_until), error = excluded.error

@@ -1,1 +1,0 @@
-delete from unanchored where seq = any ($1::bigint[])

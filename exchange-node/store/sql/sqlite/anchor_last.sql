@@ -1,0 +1,1 @@
+select coalesce((select max(last_seq) from anchors), 0)

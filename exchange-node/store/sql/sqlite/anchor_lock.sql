@@ -1,0 +1,2 @@
+-- There is one writer anyway.
+select 1

@@ -1,0 +1,1 @@
+update peers set next_at = $2, paused_until = $3 where peer = $1

@@ -1,1 +1,0 @@
-delete from unanchored where seq in (select j.value->>0 from json_each($1) as j)

@@ -1,3 +1,0 @@
-insert into unanchored (seq, sha256, stored_at)
-select j.value->>0, substr($2, j.value->>1, j.value->>2), j.value->>3
-from json_each($1) as j

@@ -1,0 +1,254 @@
+//! One document of a gigabyte through both nodes, and small messages beside it.
+//!
+//! ```text
+//! client -> PATCH -> etat -> content lane -> cd-34 -> D.1 back -> client downloads
+//! ```
+//! Floors: a copy of a file of the same size with a flush; and the broker alone, a publisher with
+//! confirmations beside a consumer that acknowledges, with frames of the size of our parts. Nothing
+//! of ours is in either.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use bytes::Bytes;
+use futures::{StreamExt as _, stream};
+use lapin::options::{
+    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
+    ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Connection, ConnectionProperties};
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use tests::net::{Api, Net, text_at};
+use tokio::sync::Notify;
+
+use crate::deliver::{Feed, Services, paced, percentile};
+use crate::machine;
+use crate::report::Run;
+
+const MIB: u64 = 1 << 20;
+/// Octets of one part on the content lane.
+const PART: usize = 512 * 1024;
+/// Parts on their way to the broker at once.
+const WINDOW: usize = 8;
+/// Small messages a second.
+const RATE: f64 = 20.0;
+/// Longest wait for the large document.
+const PATIENCE: Duration = Duration::from_secs(900);
+
+/// All figures of one document of `size` octets.
+pub(crate) async fn run(size: u64) -> Result<Vec<Run>> {
+    let services = Services::find()?;
+    let net = services.up()?;
+    let feed = Feed::start(&net).await?;
+    // Warm, then alone.
+    paced(&feed, 1 << 10, RATE, 40).await?;
+    let alone = paced(&feed, 1 << 10, RATE, 200).await?;
+    let stop = Arc::new(Notify::new());
+    let beside = tokio::spawn(beside(Arc::clone(&feed), Arc::clone(&stop)));
+    let start = Instant::now();
+    let document = upload(&feed.sender, size).await?;
+    let uploaded = start.elapsed();
+    let message = send(&feed.sender, &document).await?;
+    let end = Instant::now() + PATIENCE;
+    let arrived = loop {
+        match feed.arrival(&message).await {
+            Ok(at) => break at.duration_since(start),
+            Err(error) => ensure!(Instant::now() < end, "{error}"),
+        }
+    };
+    stop.notify_one();
+    let busy = beside.await??;
+    let begin = Instant::now();
+    download(&net.town().await?, &message, &document, size).await?;
+    let downloaded = begin.elapsed();
+    let peaks = [peak(&net, 0)?, peak(&net, 1)?];
+    drop(feed);
+    drop(net);
+    let speed = |took: Duration| size as f64 / MIB as f64 / took.as_secs_f64();
+    let line = |what: &str, took| Run::new(&format!("large-1g {what}"), "MiB/s", speed(took));
+    let copy = speed(copy(size)?);
+    let mut whole = line("upload to D.1", arrived)
+        .over(copy)
+        .with("mib", size as f64 / MIB as f64)
+        .with("etat_peak_mib", peaks[0])
+        .with("cd34_peak_mib", peaks[1]);
+    let mut transfer = line("node to node", arrived - uploaded);
+    if services.backbone.starts_with("amqp") {
+        let broker = speed(broker(&services.backbone, size).await?);
+        whole = whole.with("broker_mib_s", broker);
+        transfer = transfer.over(broker);
+    }
+    let small = Run::new("large-1g small beside it", "ms p99", percentile(&busy, 99))
+        .over(percentile(&alone, 99))
+        .with("p50_ms", percentile(&busy, 50))
+        .with("alone_p50_ms", percentile(&alone, 50))
+        .with("messages", busy.len() as f64);
+    let upload = line("upload", uploaded).over(copy);
+    Ok(vec![whole, upload, transfer, line("download", downloaded).over(copy), small])
+}
+
+/// Small messages at a steady rate, until told to stop.
+async fn beside(feed: Arc<Feed>, stop: Arc<Notify>) -> Result<Vec<Duration>> {
+    let mut all = Vec::new();
+    let stopped = stop.notified();
+    tokio::pin!(stopped);
+    loop {
+        all.extend(paced(&feed, 1 << 10, RATE, 40).await?);
+        let now = futures::poll!(&mut stopped);
+        if now.is_ready() {
+            return Ok(all);
+        }
+    }
+}
+
+/// Octets that nothing compresses, a PDF by the first of them.
+fn pieces(size: u64) -> impl Iterator<Item = Bytes> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    (0..size.div_ceil(MIB)).map(move |n| {
+        let length = MIB.min(size - n * MIB) as usize;
+        let mut piece = Vec::with_capacity(length + 16);
+        if n == 0 {
+            piece.extend_from_slice(b"%PDF-1.4");
+        }
+        while piece.len() < length {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            piece.extend_from_slice(&state.to_le_bytes());
+        }
+        piece.truncate(length);
+        Bytes::from(piece)
+    })
+}
+
+async fn upload(api: &Api, size: u64) -> Result<String> {
+    let begun = api
+        .request(Method::POST, "/v1/documents?resumable")
+        .header("Content-Type", "application/pdf")
+        .header("Content-Disposition", "attachment; filename=\"plan.pdf\"")
+        .header("Content-Length", 0)
+        .header("Upload-Complete", "?0")
+        .header("Upload-Length", size);
+    let begun = begun.send().await?.error_for_status()?;
+    let place = begun.headers().get("location").and_then(|v| v.to_str().ok());
+    let request = api
+        .request(Method::PATCH, place.context("no Location")?)
+        .header("Content-Type", "application/partial-upload")
+        .header("Upload-Offset", 0)
+        .header("Upload-Complete", "?1")
+        .header("Content-Length", size)
+        .body(reqwest::Body::wrap_stream(stream::iter(pieces(size).map(anyhow::Ok))));
+    let (status, document) = api.answer(request).await?;
+    ensure!(status == StatusCode::OK, "{status} {document}");
+    Ok(text_at(&document, "/id"))
+}
+
+async fn send(api: &Api, document: &str) -> Result<String> {
+    let body = json!({
+        "recipients": [{ "cog": "34172" }], "process": "URBA", "documents": [{ "id": document }],
+    });
+    let (status, message) = api.send(&body).await?;
+    ensure!(status == StatusCode::CREATED, "{status} {message}");
+    Ok(text_at(&message, "/message_id"))
+}
+
+async fn download(api: &Api, message: &str, document: &str, size: u64) -> Result<()> {
+    let item = api.wait_for(message).await?;
+    let path = format!("/v1/inbox/{}/documents/{document}", text_at(&item, "/delivery_id"));
+    let mut answer = api.request(Method::GET, &path).send().await?.error_for_status()?;
+    let mut got = 0;
+    while let Some(chunk) = answer.chunk().await? {
+        got += chunk.len() as u64;
+    }
+    ensure!(got == size, "{got} octets of {size}");
+    Ok(())
+}
+
+fn peak(net: &Net, node: usize) -> Result<f64> {
+    let description = net.description()?;
+    let pid = description.pointer(&format!("/nodes/{node}/pid")).and_then(|p| p.as_u64());
+    Ok(machine::peak_memory(pid.context("no process")? as u32))
+}
+
+/// `cp` and a flush.
+fn copy(size: u64) -> Result<Duration> {
+    let folder = tempfile::tempdir_in("/var/tmp")?;
+    let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+    let mut file = File::create(&from)?;
+    for piece in pieces(size) {
+        file.write_all(&piece)?;
+    }
+    file.sync_all()?;
+    drop(file);
+    let start = Instant::now();
+    let (mut source, mut target) = (File::open(&from)?, File::create(&to)?);
+    let mut buffer = vec![0; MIB as usize];
+    loop {
+        let count = source.read(&mut buffer)?;
+        if count == 0 {
+            break;
+        }
+        target.write_all(buffer.get(..count).unwrap_or_default())?;
+    }
+    target.sync_all()?;
+    Ok(start.elapsed())
+}
+
+/// The broker alone: a durable replicated queue, confirmed and acknowledged.
+async fn broker(url: &str, size: u64) -> Result<Duration> {
+    let count = size.div_ceil(PART as u64) as usize;
+    let queue = format!("pli.floor.{}", uuid::Uuid::new_v4());
+    let connect = async || Connection::connect(url, ConnectionProperties::default()).await;
+    let (outward, inward) = (connect().await?, connect().await?);
+    let channel = outward.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(queue.as_str().into(), durable, arguments).await?;
+    let reading = inward.create_channel().await?;
+    reading.basic_qos(16, BasicQosOptions::default()).await?;
+    let mut consumer = reading
+        .basic_consume(
+            queue.as_str().into(),
+            "floor".into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        )
+        .await?;
+    let start = Instant::now();
+    let body = vec![7_u8; PART];
+    let properties = BasicProperties::default().with_delivery_mode(2);
+    let publishing = async {
+        for first in (0..count).step_by(WINDOW) {
+            let mut confirms = Vec::new();
+            for _ in first..count.min(first + WINDOW) {
+                let options = BasicPublishOptions::default();
+                let name = queue.as_str().into();
+                let sent =
+                    channel.basic_publish("".into(), name, options, &body, properties.clone());
+                confirms.push(sent.await?);
+            }
+            for confirm in confirms {
+                confirm.await?;
+            }
+        }
+        anyhow::Ok(())
+    };
+    let consuming = async {
+        for _ in 0..count {
+            let delivery = consumer.next().await.context("the consumer ended")??;
+            delivery.ack(BasicAckOptions::default()).await?;
+        }
+        anyhow::Ok(())
+    };
+    tokio::try_join!(publishing, consuming)?;
+    let took = start.elapsed();
+    channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await?;
+    Ok(took)
+}
