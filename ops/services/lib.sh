@@ -118,6 +118,25 @@ signal() {
   kill "-$1" "$(cat "$2")"
 }
 
+# frozen PID...: until every thread of each has stopped, or is gone. SIGSTOP only asks: on a busy
+# machine a broker goes on confirming for some milliseconds after kill(1) has returned.
+frozen() {
+  local pid left=500
+  for pid; do
+    while sed 's/.*) //' "/proc/$pid/task/"*/stat 2>/dev/null | grep -q '^[RSDIKWP]'; do
+      left=$((left - 1))
+      [ "$left" -gt 0 ] || die "pid $pid does not stop"
+      sleep 0.02
+    done
+  done
+}
+
+# pause PIDFILE: SIGSTOP; returns when it has taken hold.
+pause() {
+  signal STOP "$1"
+  frozen "$(cat "$1")"
+}
+
 # signal_and_wait SIGNAL PIDFILE [SECONDS]: nothing to do when it is not alive. A process that
 # outlives SECONDS (default 30) after a polite signal is killed.
 signal_and_wait() {
