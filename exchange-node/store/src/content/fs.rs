@@ -126,8 +126,21 @@ impl Shelf {
     }
 }
 
-/// Takes the directory of a process that is gone, or makes a new one.
+/// Rounds of [`adopt`]: a process loses one for each other that starts at the same moment.
+const ADOPTIONS: usize = 100;
+
+/// Takes the directory of a process that is gone, or makes a new one. Another process may find the
+/// new one before it is locked, and take it for one whose process is gone: then once more.
 fn adopt(packs: &Path) -> io::Result<(PathBuf, File)> {
+    for _ in 0..ADOPTIONS {
+        if let Some(found) = adopt_once(packs)? {
+            return Ok(found);
+        }
+    }
+    Err(io::Error::other("the lock of each new directory is taken"))
+}
+
+fn adopt_once(packs: &Path) -> io::Result<Option<(PathBuf, File)>> {
     let mut homes: Vec<PathBuf> = fs::read_dir(packs)?.flatten().map(|e| e.path()).collect();
     homes.sort();
     homes.push(packs.join(Uuid::new_v4().to_string()));
@@ -137,10 +150,10 @@ fn adopt(packs: &Path) -> io::Result<(PathBuf, File)> {
             File::options().write(true).create(true).truncate(false).open(home.join("lock"))?;
         if lock.try_lock().is_ok() {
             File::open(packs)?.sync_all()?;
-            return Ok((home, lock));
+            return Ok(Some((home, lock)));
         }
     }
-    Err(io::Error::other("the lock of a new directory is taken"))
+    Ok(None)
 }
 
 /// Content that was found.
@@ -296,5 +309,25 @@ impl Content for FsContent {
         let back: Vec<Bytes> = self.read(&digest, 0, None).await?.try_collect().await?;
         self.remove(&[digest]).await?;
         if back.concat() == bytes { Ok(()) } else { Err(ContentError::Mismatch(digest)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_that_start_at_once_each_find_a_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut homes: Vec<PathBuf> = std::thread::scope(|scope| {
+            let start = || scope.spawn(|| adopt(dir.path()).unwrap());
+            let threads: Vec<_> = (0..16).map(|_| start()).collect();
+            // Locks are kept until all have theirs.
+            let all: Vec<_> = threads.into_iter().map(|t| t.join().unwrap()).collect();
+            all.into_iter().map(|(home, _lock)| home).collect()
+        });
+        homes.sort();
+        homes.dedup();
+        assert_eq!(homes.len(), 16);
     }
 }
