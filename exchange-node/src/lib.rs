@@ -33,6 +33,7 @@ pub mod keys;
 pub mod localnet;
 pub mod magic;
 pub mod node;
+pub mod pace;
 pub mod peers;
 pub mod plaintext;
 pub mod proof;

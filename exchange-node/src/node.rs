@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::directory::{DirectoryWatch, Follower};
 use crate::engine::EngineHandle;
 use crate::engine::batch::Engine;
+use crate::engine::hand::Hand;
 use crate::engine::recent::Recent;
 use crate::inbound::assembly::Assembly;
 use crate::inbound::check::Checker;
@@ -80,6 +81,8 @@ pub struct Node {
     pub recent: Recent,
     /// Who waits for what.
     pub wakes: Wakes,
+    /// From the engine to the publisher.
+    pub hand: Hand,
     /// Timestamp authorities.
     pub tsa: Arc<TsaClient>,
     /// Where traces begin.
@@ -148,6 +151,7 @@ impl Node {
         let (engine, items) = EngineHandle::new(config.limits.queue, tracer.clone());
         let (oldest, oldest_unanchored) = watch::channel(None);
         let wakes = Wakes::default();
+        let hand = Hand::default();
         let recent = Recent::default();
         let policy = policy(&config);
         let engine_loop = Engine {
@@ -161,6 +165,7 @@ impl Node {
             oldest_unanchored,
             recent: recent.clone(),
             wakes: wakes.clone(),
+            hand: hand.clone(),
         };
         let node = Arc::new(Self {
             id: config.node.id.clone(),
@@ -179,6 +184,7 @@ impl Node {
             engine,
             recent,
             wakes,
+            hand,
             tsa: Arc::new(tsa),
             tracer,
             exporter: Mutex::new(exporter.map(Exporter::start)),

@@ -20,7 +20,6 @@ pub struct Wakes(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     members: Mutex<HashMap<String, watch::Sender<u64>>>,
-    publish: Notify,
     wake: Notify,
     anchor: Notify,
 }
@@ -50,9 +49,9 @@ impl Wakes {
     /// After a commit: wakes those whom it concerns.
     pub fn after(&self, change: &Change) {
         for effect in &change.effects {
-            match effect.kind {
-                EffectKind::Publish => self.0.publish.notify_one(),
-                EffectKind::Wake => self.0.wake.notify_one(),
+            // Publications have a way of their own: [`crate::engine::hand`].
+            if effect.kind == EffectKind::Wake {
+                self.0.wake.notify_one();
             }
         }
         if !change.evidence.is_empty() {
@@ -71,11 +70,6 @@ impl Wakes {
     /// Parts of content have arrived: a dispatch may have waited for them.
     pub fn parts_arrived(&self) {
         self.0.wake.notify_one();
-    }
-
-    /// Waits for effects to publish, at most `longest`.
-    pub async fn publish(&self, longest: Duration) {
-        let _ = tokio::time::timeout(longest, self.0.publish.notified()).await;
     }
 
     /// Waits for deliveries to go on with, at most `longest`.

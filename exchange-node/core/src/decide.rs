@@ -96,7 +96,8 @@ fn act(step: &mut Step<'_>, input: Input<'_>) -> Result<(), Refusal> {
         (P::Accepted, I::Sent) => rows_send::sent(step),
         (P::Accepted, I::Unroutable) => rows_send::unroutable(step),
         (P::Accepted, I::SendFailed) => rows_send::failed(step),
-        (_, I::Sent | I::Unroutable | I::SendFailed) => Ok(()),
+        (P::Accepted, I::Attempted) => rows_send::attempted(step),
+        (_, I::Sent | I::Unroutable | I::SendFailed | I::Attempted) => Ok(()),
         (_, I::Redrive) => rows_send::redrive(step),
 
         // S = R: row 13 or 11 follows row 2 at once.

@@ -92,8 +92,10 @@ pub enum Input<'a> {
     Sent,
     /// The backbone knows no such destination.
     Unroutable,
-    /// Publishing failed; it may or may not have arrived.
+    /// Publishing failed; it may or may not have arrived. The core says when to try again.
     SendFailed,
+    /// An attempt was made that may have arrived; somebody else tries again.
+    Attempted,
     /// A timer may have run out.
     Due,
     /// Come back at once, asked by [`crate::effect::Effect::Continue`].

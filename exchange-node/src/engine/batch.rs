@@ -7,7 +7,7 @@ use std::time::Instant;
 use exchange_core::decide::Context;
 use exchange_core::policy::Policy;
 use exchange_core::state::Delivery;
-use exchange_store::rows::{Cause, Change, Committed, Loaded};
+use exchange_store::rows::{Cause, Change, Committed, Handed, Loaded};
 use exchange_store::{Store, StoreError};
 use rayon::prelude::*;
 use schemas::api::Step;
@@ -21,12 +21,14 @@ use tokio::sync::{mpsc, watch};
 use crate::clock::Clock;
 use crate::cores;
 use crate::directory::{DirectoryWatch, Snapshot};
-use crate::engine::item::{Item, Kind, Reply};
+use crate::engine::hand::Hand;
+use crate::engine::item::{Fact, Item, Kind, Reply};
 use crate::engine::make::Maker;
 use crate::engine::outcome::Outcome;
 use crate::engine::recent::Recent;
 use crate::engine::rule::{Plan, plan_submission, plan_work};
 use crate::engine::{Acted, EngineError, Submitted, Written, trace};
+use crate::pace::Pace;
 use crate::telemetry::spans::Span;
 use crate::wakes::Wakes;
 
@@ -56,6 +58,8 @@ pub struct Engine {
     pub recent: Recent,
     /// Who waits for what.
     pub wakes: Wakes,
+    /// The way to the publisher.
+    pub hand: Hand,
 }
 
 /// An item with what was decided about it.
@@ -76,12 +80,16 @@ impl Engine {
     /// Works until every door is gone.
     pub async fn run(self, mut items: mpsc::Receiver<Item>) {
         let mut waiting = VecDeque::new();
+        let mut pace = Pace::default();
         loop {
             if waiting.is_empty() {
                 match items.recv().await {
                     Some(item) => waiting.push_back(item),
                     None => return,
                 }
+            }
+            if waiting.len() < MAX_BATCH {
+                pace.next().await;
             }
             while waiting.len() < 4 * MAX_BATCH {
                 match items.try_recv() {
@@ -90,6 +98,7 @@ impl Engine {
                 }
             }
             let batch = take_batch(&mut waiting);
+            pace.saw(batch.len());
             let again = self.process(batch).await;
             for item in again.into_iter().rev() {
                 waiting.push_front(item);
@@ -98,8 +107,9 @@ impl Engine {
     }
 
     /// Handles one batch; returns the items that met a concurrent writer.
-    async fn process(&self, batch: Vec<Item>) -> Vec<Item> {
+    async fn process(&self, mut batch: Vec<Item>) -> Vec<Item> {
         let now = self.clock.now();
+        batch.iter_mut().for_each(|item| self.answers(item));
         let causes: Vec<Cause> = batch.iter().filter_map(|i| i.cause.clone()).collect();
         let deliveries: Vec<DeliveryId> = batch.iter().filter_map(delivery_of).collect();
         let loaded = if causes.is_empty() && deliveries.is_empty() {
@@ -116,6 +126,15 @@ impl Engine {
             return Vec::new();
         };
         self.commit(changes, ready).await
+    }
+
+    /// Evidence about a dispatch that waits for its answer settles it.
+    fn answers(&self, item: &mut Item) {
+        if let Kind::Deliver(work) = &mut item.kind
+            && matches!(work.fact, Fact::Evidence(_))
+        {
+            work.settles.append(&mut self.hand.answered(work.delivery));
+        }
     }
 
     fn decide_all(
@@ -208,17 +227,17 @@ impl Engine {
 
     async fn commit(&self, changes: Vec<Change>, ready: Vec<Ready>) -> Vec<Item> {
         let begun = Instant::now();
-        let results = self.store.commit(&changes).await;
+        let results = self.store.commit_and_claim(&changes, self.hand.lease()).await;
         metrics::histogram!("pli_commit_duration_seconds").record(begun.elapsed().as_secs_f64());
         metrics::histogram!("pli_batch_items").record(changes.len() as f64);
-        let results = match results {
-            Ok(results) => results,
+        let Handed { answers, claimed, more } = match results {
+            Ok(handed) => handed,
             Err(e) => {
                 return fail_all(ready.into_iter().map(|r| r.item).collect(), &e);
             }
         };
         let mut again = Vec::new();
-        for ((result, mut change), done) in results.into_iter().zip(changes).zip(ready) {
+        for ((result, mut change), done) in answers.into_iter().zip(changes).zip(ready) {
             match result {
                 Committed::Written => {
                     self.recent.keep(&mut change);
@@ -243,6 +262,8 @@ impl Engine {
                 }
             }
         }
+        // The publisher finds in memory what it needs.
+        self.hand.give(claimed, more);
         again
     }
 

@@ -97,8 +97,8 @@ pub enum Fact {
     Sent,
     /// The backbone knows no such destination.
     Unroutable,
-    /// Publishing failed.
-    SendFailed,
+    /// It may have been published: nobody knows what came of an attempt.
+    Attempted,
     /// A timer may have run out.
     Due,
     /// Come back at once.

@@ -1,18 +1,21 @@
 //! The one write door: everything that happens to a message goes through here.
 //!
 //! Items wait in one queue. The engine takes whatever is there, one when idle and hundreds under
-//! load, with no timer, and each stage handles the batch at once:
+//! load (then at the [pace](crate::pace) of busy loops), and each stage handles the batch at once:
 //!
 //! 1. **load** ([`batch`]): one query for the outcomes of known causes and for the deliveries;
 //! 2. **decide** ([`rule`]): the pure core, item by item;
 //! 3. **seal** ([`make`]): evidence and dispatches, spread over the cores;
 //! 4. **commit**: one transaction;
-//! 5. **reply**, and only then wake those who carry out effects.
+//! 5. **reply**, and only then wake those who carry out effects; publications go to the publisher
+//!    by [`hand`].
 //!
 //! A crash before the commit leaves nothing. A crash after it leaves effect rows, which are
-//! carried out later. [`trace`] tells what became of an item to whoever follows its message. Two items about one delivery never share a batch.
+//! carried out later. [`trace`] tells what became of an item to whoever follows its message. Two
+//! items about one delivery never share a batch.
 
 pub mod batch;
+pub mod hand;
 pub mod item;
 pub mod make;
 pub mod outcome;

@@ -255,7 +255,7 @@ fn input(fact: &Fact) -> Input<'_> {
         }
         Fact::Sent | Fact::Evidence(_) => Input::Sent,
         Fact::Unroutable => Input::Unroutable,
-        Fact::SendFailed => Input::SendFailed,
+        Fact::Attempted => Input::Attempted,
         Fact::Due => Input::Due,
         Fact::Continue => Input::Continue,
         Fact::Act(What::Acknowledge { by }) => Input::Acknowledge { by: by.clone() },

@@ -43,7 +43,7 @@ fn name(kind: &Kind, delivery: Option<&Delivery>, consigned: bool) -> &'static s
         Fact::Evidence(_) => "record",
         Fact::Status { .. } => "status",
         Fact::Sent => "sent",
-        Fact::Unroutable | Fact::SendFailed => "unsent",
+        Fact::Unroutable | Fact::Attempted => "unsent",
         Fact::Due => "due",
         Fact::Continue => "continue",
         Fact::Act(_) => "act",

@@ -26,6 +26,7 @@ use crate::inbound::evidence::Claim;
 use crate::inbound::recollection::Recollection;
 use crate::inbound::trace::Receiving;
 use crate::node::Node;
+use crate::pace::Pace;
 use crate::recollection;
 use crate::roads::Road;
 use crate::telemetry::figures;
@@ -113,7 +114,11 @@ async fn read(
     assembly: &mut Assembly,
 ) -> String {
     let most = if lane == Lane::Content { MAX_PARTS } else { MAX_BATCH };
+    let mut pace = Pace::default();
     loop {
+        if lane != Lane::Content {
+            pace.next().await;
+        }
         while lane != Lane::Evidence && node.admission.takes_no_frames() {
             tokio::time::sleep(PAUSE).await;
         }
@@ -121,6 +126,7 @@ async fn read(
             Ok(batch) => batch,
             Err(e) => return e.to_string(),
         };
+        pace.saw(batch.len());
         if lane == Lane::Evidence {
             node.recollection.heard();
         }

@@ -1,12 +1,17 @@
 //! Publishes what is waiting: claim, assemble frames, publish, settle.
 //!
-//! A dispatch that was confirmed (or is unroutable) goes back to the engine, which settles its
-//! effect in the same transaction as the new state. Evidence and statuses are settled here. Neither
-//! keeps the next round waiting. Content that travels by itself takes its time in a task of its
+//! Most publications come from the engine by [hand](crate::engine::hand), claimed by the commit that
+//! wrote them; the queue is asked for what waited: behind others, for a retry, for a peer.
+//!
+//! A dispatch that was confirmed waits for its answer, and is settled with it; one that is not
+//! answered soon, or is unroutable, goes back to the engine, which settles its effect in the same
+//! transaction as the new state. Evidence and statuses are settled here. Neither keeps the next
+//! round waiting. Content that travels by itself takes its time in a task of its
 //! own, so that small messages and evidence do not wait behind it; of one order key nothing goes
 //! before it, since only the head of a key is ever claimed.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,16 +29,14 @@ use super::breaker::{Breaker, Round};
 use super::content;
 use super::frames::{self, Unmade};
 use super::trace::Publishing;
+use crate::engine::hand::{ANSWER, LEASE};
 use crate::engine::item::{Fact, Work};
 use crate::engine::publication::{Payload, Publication};
 use crate::node::Node;
+use crate::pace::Pace;
 use crate::roads::Road;
 use crate::telemetry::figures;
 
-/// How long a claim lasts. Short, since a node that was killed begins again with what it had
-/// claimed; a publication of another replica that takes longer may be made twice, which does no
-/// harm.
-const LEASE: i64 = 10 * SECOND;
 /// Attempts before a destination without lanes counts as unknown: its node may be about to make
 /// them, or the broker about to find them again after a restart.
 const UNROUTABLE_ATTEMPTS: u32 = 5;
@@ -41,6 +44,8 @@ const UNROUTABLE_ATTEMPTS: u32 = 5;
 const MAX_BATCH: u32 = 256;
 /// Longest wait between two looks.
 const LOOK: Duration = Duration::from_millis(500);
+/// The same in ms.
+const LOOK_MS: i64 = 500;
 /// Contents that travel by themselves at once.
 const LARGE: usize = 4;
 /// Rounds whose outcomes are being written down at once.
@@ -56,6 +61,8 @@ struct Publisher {
     underway: Mutex<HashSet<i64>>,
     large: Semaphore,
     settling: Arc<Semaphore>,
+    /// When the queue was last asked, in ms.
+    looked: AtomicI64,
 }
 
 /// Works until the node stops.
@@ -66,15 +73,20 @@ pub async fn run(node: Arc<Node>, stop: CancellationToken) {
         underway: Mutex::default(),
         large: Semaphore::new(LARGE),
         settling: Arc::new(Semaphore::new(SETTLING)),
+        looked: AtomicI64::new(0),
     });
     content::sweep(&publisher.node);
+    let mut pace = Pace::default();
+    publisher.node.hand.look();
     while !stop.is_cancelled() {
+        pace.next().await;
         match publisher.round().await {
             Ok(0) => tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
-                () = publisher.node.wakes.publish(LOOK) => {}
+                () = publisher.node.hand.wait(LOOK) => {}
             },
-            Ok(_) => {}
+            Ok(count) => pace.saw(count),
             Err(error) => {
                 tracing::warn!(%error, "publishing waits for the database");
                 tokio::time::sleep(LOOK).await;
@@ -86,10 +98,27 @@ pub async fn run(node: Arc<Node>, stop: CancellationToken) {
 type Waiting = Vec<(Claimed, Publication)>;
 
 impl Publisher {
+    /// What is in hand, and what a look into the queue finds.
+    async fn claimed(&self, now: Timestamp) -> Result<Vec<Claimed>, StoreError> {
+        let hand = &self.node.hand;
+        let looked = self.looked.load(Ordering::Relaxed);
+        let mut claimed = Vec::new();
+        if hand.must_look() || now.since(Timestamp::from_millis(looked)).abs() >= LOOK_MS {
+            claimed = self.node.store.claim(EffectKind::Publish, now, LEASE, MAX_BATCH).await?;
+            self.looked.store(now.millis(), Ordering::Relaxed);
+            if claimed.len() >= MAX_BATCH as usize {
+                hand.look();
+            }
+        }
+        claimed.extend(hand.take(now, MAX_BATCH as usize));
+        Ok(claimed)
+    }
+
     /// One round; returns how many publications were claimed.
     async fn round(self: &Arc<Self>) -> Result<usize, StoreError> {
         let now = self.node.clock.now();
-        let claimed = self.node.store.claim(EffectKind::Publish, now, LEASE, MAX_BATCH).await?;
+        self.settle_unanswered();
+        let claimed = self.claimed(now).await?;
         let given_up = self.given_up(&claimed, now).await?;
         let count = claimed.len();
         let directory = self.node.directory.current();
@@ -116,9 +145,7 @@ impl Publisher {
                 None => settled.push(dead(&claim, "a publication cannot be read".to_owned())),
             }
         }
-        if !settled.is_empty() {
-            self.node.store.settle(&settled, now).await?;
-        }
+        settle(&self.node, &settled, now).await?;
         for (road, waiting) in small {
             if self.node.roads.is_single() {
                 self.carry(&road, waiting, now).await?;
@@ -167,7 +194,7 @@ impl Publisher {
             let busy = format!("{} is slow", road.title());
             let again: Vec<_> =
                 waiting.iter().map(|(claim, _)| retry(claim, now, busy.clone())).collect();
-            return self.node.store.settle(&again, now).await;
+            return settle(&self.node, &again, now).await;
         };
         let this = Arc::clone(self);
         tokio::spawn(async move {
@@ -177,6 +204,20 @@ impl Publisher {
             drop(turn);
         });
         Ok(())
+    }
+
+    /// Dispatches that were confirmed a while ago, and not answered: the engine writes down that
+    /// they were sent.
+    fn settle_unanswered(&self) {
+        let work = self.node.hand.unanswered(ANSWER);
+        if work.is_empty() {
+            return;
+        }
+        let node = Arc::clone(&self.node);
+        tokio::spawn(async move {
+            let now = node.clock.now();
+            write_down(&node, &[], work, now).await;
+        });
     }
 
     /// Begins with a large publication, unless it is under way.
@@ -202,7 +243,7 @@ impl Publisher {
         if matches!(publication.what, Payload::Dispatch { .. })
             && !self.given_up(std::slice::from_ref(&claim), now).await?.is_empty()
         {
-            return self.node.store.settle(&[Settlement::Done(claim.id)], now).await;
+            return settle(&self.node, &[Settlement::Done(claim.id)], now).await;
         }
         let road = self.node.road_to(&publication.to);
         self.carry(&road, vec![(claim, publication)], now).await
@@ -259,7 +300,14 @@ impl Publisher {
             let in_vain = || self.breaker.is_laneless(&publication.to, now);
             match sort(&claim, &publication, outcome, now, in_vain) {
                 Sorted::Settled(settlement) => settled.push(settlement),
-                Sorted::Work(one) => work.push((None, *one)),
+                Sorted::Work(one) => work.push(*one),
+                Sorted::Unknown(one, settlement) => {
+                    work.push(*one);
+                    settled.push(settlement);
+                }
+                Sorted::Confirmed => {
+                    node.hand.confirmed(publication.delivery, claim.id, publication.trace);
+                }
             }
         }
         let turn = Arc::clone(&self.settling).acquire_owned().await;
@@ -277,27 +325,35 @@ impl Publisher {
     }
 }
 
-/// Whether all of it is written down. What is not comes again when its lease ends.
+/// Whether all of it is written down. What is not comes again when its lease ends. The engine is
+/// told first that something may have been sent: what is settled as failed counts as unsent.
 async fn write_down(
     node: &Node,
     settled: &[Settlement],
-    work: Vec<(Option<exchange_store::rows::Cause>, Work)>,
+    work: Vec<Work>,
     now: Timestamp,
 ) -> bool {
     let mut all = true;
-    if !settled.is_empty()
-        && let Err(error) = node.store.settle(settled, now).await
-    {
-        tracing::warn!(%error, "publications will be settled when their lease ends");
-        all = false;
-    }
+    let work = work.into_iter().map(|one| (None, one)).collect();
     for answer in node.engine.feed(work).await {
         if let Err(error) = answer {
             tracing::warn!(%error, "a publication will be settled when its lease ends");
             all = false;
         }
     }
+    if let Err(error) = settle(node, settled, now).await {
+        tracing::warn!(%error, "publications will be settled when their lease ends");
+        all = false;
+    }
     all
+}
+
+/// What stood behind the settled may be claimed now.
+async fn settle(node: &Node, settled: &[Settlement], now: Timestamp) -> Result<(), StoreError> {
+    if !settled.is_empty() && node.store.settle(settled, now).await? {
+        node.hand.look();
+    }
+    Ok(())
 }
 
 fn dead(claim: &Claimed, error: String) -> Settlement {
@@ -307,6 +363,10 @@ fn dead(claim: &Claimed, error: String) -> Settlement {
 enum Sorted {
     Settled(Settlement),
     Work(Box<Work>),
+    /// A dispatch that may have arrived, and is sent again.
+    Unknown(Box<Work>, Settlement),
+    /// A dispatch that its answer settles.
+    Confirmed,
 }
 
 fn sort(
@@ -318,15 +378,15 @@ fn sort(
 ) -> Sorted {
     let dispatch = matches!(publication.what, Payload::Dispatch { .. });
     let work = |fact| {
-        let (delivery, trace) = (publication.delivery, publication.trace);
-        let settles = vec![claim.id];
-        Sorted::Work(Box::new(Work { delivery, fact, settles, trace, if_match: None }))
+        let trace = publication.trace;
+        Box::new(Work { trace, ..Work::new(publication.delivery, fact) })
     };
     match outcome {
-        Outcome::Confirmed if dispatch => work(Fact::Sent),
+        Outcome::Confirmed if dispatch => Sorted::Confirmed,
         Outcome::Confirmed => Sorted::Settled(Settlement::Done(claim.id)),
         Outcome::Unroutable if dispatch && (claim.attempts >= UNROUTABLE_ATTEMPTS || in_vain()) => {
-            work(Fact::Unroutable)
+            let settles = vec![claim.id];
+            Sorted::Work(Box::new(Work { settles, ..*work(Fact::Unroutable) }))
         }
         Outcome::Unroutable => {
             Sorted::Settled(retry(claim, now, "the destination has no lane".to_owned()))
@@ -336,6 +396,9 @@ fn sort(
             error: "larger than a frame may be".to_owned(),
         }),
         Outcome::Invalid(error) => Sorted::Settled(Settlement::Dead { id: claim.id, error }),
+        Outcome::Unknown(error) if dispatch => {
+            Sorted::Unknown(work(Fact::Attempted), retry(claim, now, error))
+        }
         Outcome::Unknown(error) => Sorted::Settled(retry(claim, now, error)),
     }
 }

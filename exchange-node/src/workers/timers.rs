@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use exchange_store::StoreError;
+use schemas::ids::DeliveryId;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::item::{Fact, Work};
@@ -24,16 +26,26 @@ pub async fn run(node: Arc<Node>, stop: CancellationToken) {
     }
 }
 
+/// What is due; and of that what was on its way when a process died. A timer that ran out meanwhile
+/// must not have the core prove that it was never sent.
+async fn look(node: &Node) -> Result<(Vec<DeliveryId>, Vec<DeliveryId>), StoreError> {
+    let due = node.store.due(node.clock.now(), MAX_BATCH).await?;
+    let tried = node.store.tried(&due).await?;
+    Ok((due, tried))
+}
+
 async fn round(node: &Node) -> Duration {
-    let due = match node.store.due(node.clock.now(), MAX_BATCH).await {
-        Ok(due) => due,
+    let (due, tried) = match look(node).await {
+        Ok(found) => found,
         Err(error) => {
             tracing::warn!(%error, "timers wait for the database");
             return STUCK;
         }
     };
     let full = due.len() >= MAX_BATCH as usize;
-    let work = due.into_iter().map(|id| (None, Work::new(id, Fact::Due))).collect();
+    let tried = tried.into_iter().map(|id| (None, Work::new(id, Fact::Attempted)));
+    let due = due.into_iter().map(|id| (None, Work::new(id, Fact::Due)));
+    let work = tried.chain(due).collect();
     let mut failed = false;
     for answer in node.engine.feed(work).await {
         if let Err(error) = answer {

@@ -171,7 +171,10 @@ fn refused(id: i64, again: bool, refusal: &Refusal) -> Settlement {
 }
 
 async fn settle(node: &Node, settled: &[Settlement]) -> Result<(), StoreError> {
-    if settled.is_empty() { Ok(()) } else { node.store.settle(settled, node.clock.now()).await }
+    if !settled.is_empty() {
+        node.store.settle(settled, node.clock.now()).await?;
+    }
+    Ok(())
 }
 
 enum Parked {

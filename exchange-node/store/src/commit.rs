@@ -18,16 +18,20 @@ use uuid::Uuid;
 use crate::StoreError;
 use crate::commit_rows::{self, Raced};
 use crate::db::{Args, Db, Tx};
-use crate::rows::{Change, Committed, Outcome};
+use crate::rows::{Change, Committed, Handed, Outcome};
 use crate::sql;
 
 /// Attempts before a batch that keeps losing races counts as a database in trouble.
 const ATTEMPTS: usize = 8;
 
-/// Writes a batch; one answer per change.
-pub(crate) async fn commit(db: &Db, batch: &[Change]) -> Result<Vec<Committed>, StoreError> {
+/// Writes a batch; one answer per change, and what is claimed with it.
+pub(crate) async fn commit(
+    db: &Db,
+    batch: &[Change],
+    lease_ms: i64,
+) -> Result<Handed, StoreError> {
     if batch.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Handed::default());
     }
     for _ in 0..ATTEMPTS {
         let mut tx = db.begin().await?;
@@ -41,12 +45,12 @@ pub(crate) async fn commit(db: &Db, batch: &[Change]) -> Result<Vec<Committed>, 
             .collect();
         if written.is_empty() {
             tx.rollback().await?;
-            return Ok(answers);
+            return Ok(Handed { answers, ..Handed::default() });
         }
-        match commit_rows::write(&mut tx, &written).await? {
-            Raced::No => {
+        match commit_rows::write(&mut tx, &written, lease_ms).await? {
+            Raced::No(queued) => {
                 tx.commit().await?;
-                return Ok(answers);
+                return Ok(Handed { answers, claimed: queued.claimed, more: queued.more });
             }
             Raced::Yes => tx.rollback().await?,
         }

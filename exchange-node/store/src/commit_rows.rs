@@ -12,33 +12,39 @@ use crate::db::{Args, Tx};
 use crate::rows::{Change, DeliveryWrite, NewEvidence};
 use crate::sql::{self, Sql};
 use crate::text::json_text;
+use crate::work::Queued;
 use crate::{inbox, stapled, work};
 
 /// Whether another process inserted one of the new deliveries at the same time.
 pub(crate) enum Raced {
     /// It did: undo and begin again.
     Yes,
-    /// It did not.
-    No,
+    /// It did not; what the queue has gained.
+    No(Queued),
 }
 
 /// Step 3: everything that the changes bring.
-pub(crate) async fn write(tx: &mut Tx, changes: &[&Change]) -> Result<Raced, StoreError> {
+pub(crate) async fn write(
+    tx: &mut Tx,
+    changes: &[&Change],
+    lease_ms: i64,
+) -> Result<Raced, StoreError> {
     tx.execute(sql::FEED_LOCK, Args::new()).await?;
     messages(tx, changes).await?;
-    if let Raced::Yes = deliveries(tx, changes).await? {
+    if !deliveries(tx, changes).await? {
         return Ok(Raced::Yes);
     }
     evidence(tx, changes).await?;
     let settled: Vec<i64> = changes.iter().flat_map(|c| c.settles.iter().copied()).collect();
-    work::done(tx, settled).await?;
-    work::insert(tx, changes).await?;
+    let promoted = work::done(tx, settled).await?;
+    let mut queued = work::insert(tx, changes, lease_ms).await?;
+    queued.more |= promoted;
     events(tx, changes).await?;
     keys(tx, changes).await?;
     uploads(tx, changes).await?;
     uses(tx, changes).await?;
     erases(tx, changes).await?;
-    Ok(Raced::No)
+    Ok(Raced::No(queued))
 }
 
 async fn messages(tx: &mut Tx, changes: &[&Change]) -> Result<(), StoreError> {
@@ -57,7 +63,8 @@ async fn messages(tx: &mut Tx, changes: &[&Change]) -> Result<(), StoreError> {
 }
 
 /// Of several writes of one delivery the last one stays; the first one tells whether it is new.
-async fn deliveries(tx: &mut Tx, changes: &[&Change]) -> Result<Raced, StoreError> {
+/// False when another process was first.
+async fn deliveries(tx: &mut Tx, changes: &[&Change]) -> Result<bool, StoreError> {
     let mut order: Vec<DeliveryId> = Vec::new();
     let mut last: HashMap<DeliveryId, (&DeliveryWrite, bool)> = HashMap::new();
     for write in changes.iter().flat_map(|c| &c.deliveries) {
@@ -78,11 +85,11 @@ async fn deliveries(tx: &mut Tx, changes: &[&Change]) -> Result<Raced, StoreErro
     let (inserts, updates) = (writes(true), writes(false));
     for (rows, statement) in [(&inserts, sql::DELIVERY_INSERT), (&updates, sql::DELIVERY_UPDATE)] {
         if rows.len() != delivery_rows(tx, rows, statement).await? {
-            return Ok(Raced::Yes);
+            return Ok(false);
         }
     }
     inbox::follow(tx, inserts.into_iter().chain(updates)).await?;
-    Ok(Raced::No)
+    Ok(true)
 }
 
 async fn delivery_rows(

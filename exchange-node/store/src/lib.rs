@@ -47,7 +47,7 @@ use schemas::time::Timestamp;
 pub use crate::open::{create_database, open};
 use crate::rows::{
     Anchor, Anchored, Cause, Change, Claimed, ClientRow, Committed, Counts, DeliveryKey,
-    DeliveryQuery, DeliveryRow, EffectKind, EventRow, EvidenceRow, InboxQuery, Loaded,
+    DeliveryQuery, DeliveryRow, EffectKind, EventRow, EvidenceRow, Handed, InboxQuery, Loaded,
     MessageQuery, MessageRow, PeerRow, QueueQuery, QueueRow, SetAside, Settlement, TokenRow,
     Unanchored, Upload,
 };
@@ -92,7 +92,18 @@ pub trait Store: Send + Sync + Debug {
     ) -> Result<Loaded, StoreError>;
 
     /// Writes a batch of changes in one transaction; one answer per change, same order.
-    async fn commit(&self, batch: &[Change]) -> Result<Vec<Committed>, StoreError>;
+    async fn commit(&self, batch: &[Change]) -> Result<Vec<Committed>, StoreError> {
+        Ok(self.commit_and_claim(batch, 0).await?.answers)
+    }
+
+    /// As [`Store::commit`]; the publications of the batch that [`Store::claim`] would hand out at
+    /// once are handed out by the commit itself, under a lease of `lease_ms` from the time of
+    /// their change. None is while `lease_ms` is 0.
+    async fn commit_and_claim(
+        &self,
+        batch: &[Change],
+        lease_ms: i64,
+    ) -> Result<Handed, StoreError>;
 
     /// Claims effects of a kind that are due, oldest first, under a lease until `now + lease_ms`.
     /// Two effects with the same order key are never claimed out of order: while an older one is
@@ -107,7 +118,12 @@ pub trait Store: Send + Sync + Debug {
     ) -> Result<Vec<Claimed>, StoreError>;
 
     /// Settles claimed effects: done (the row goes), retried later, or set aside (dead letter).
-    async fn settle(&self, batch: &[Settlement], now: Timestamp) -> Result<(), StoreError>;
+    /// Says whether effects that stood behind them may be claimed now.
+    async fn settle(&self, batch: &[Settlement], now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Of these deliveries, those with a dispatch that somebody claimed, and of which nobody wrote
+    /// down what came of it: it may have been sent.
+    async fn tried(&self, deliveries: &[DeliveryId]) -> Result<Vec<DeliveryId>, StoreError>;
 
     /// Deliveries whose next due time has come, oldest first. No lease: deciding again is harmless.
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<DeliveryId>, StoreError>;

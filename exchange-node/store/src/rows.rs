@@ -87,6 +87,17 @@ pub enum Committed {
     Conflict,
 }
 
+/// What a commit did.
+#[derive(Clone, Debug, Default)]
+pub struct Handed {
+    /// One answer per change, in their order.
+    pub answers: Vec<Committed>,
+    /// Publications of the batch that nothing held back: claimed as they were written.
+    pub claimed: Vec<Claimed>,
+    /// Whether other publications, of the batch or behind what it settled, wait for a claim.
+    pub more: bool,
+}
+
 /// A message to be stored.
 #[derive(Clone, Debug)]
 pub struct NewMessage {

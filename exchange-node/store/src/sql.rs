@@ -125,6 +125,7 @@ statements! {
     QUEUE_PROMOTE = "queue_promote";
     QUEUE_REDRIVE = "queue_redrive";
     QUEUE_RETRY = "queue_retry";
+    QUEUE_TRIED = "queue_tried";
     QUEUE_UNSENT = "queue_unsent";
     SET_ASIDE_INSERT = "set_aside_insert";
     STAPLED_FIND = "stapled_find";

@@ -7,8 +7,8 @@ use schemas::time::Timestamp;
 
 use crate::db::Db;
 use crate::rows::{
-    Anchor, Anchored, Cause, Change, Claimed, ClientRow, Committed, Counts, DeliveryKey,
-    DeliveryQuery, DeliveryRow, EffectKind, EventRow, EvidenceRow, InboxQuery, Loaded,
+    Anchor, Anchored, Cause, Change, Claimed, ClientRow, Counts, DeliveryKey,
+    DeliveryQuery, DeliveryRow, EffectKind, EventRow, EvidenceRow, Handed, InboxQuery, Loaded,
     MessageQuery, MessageRow, PeerRow, QueueQuery, QueueRow, SetAside, Settlement, TokenRow,
     Unanchored, Upload,
 };
@@ -38,8 +38,12 @@ impl Store for SqlStore {
         read::load(&self.db, causes, deliveries, messages).await
     }
 
-    async fn commit(&self, batch: &[Change]) -> Result<Vec<Committed>, StoreError> {
-        commit::commit(&self.db, batch).await
+    async fn commit_and_claim(
+        &self,
+        batch: &[Change],
+        lease_ms: i64,
+    ) -> Result<Handed, StoreError> {
+        commit::commit(&self.db, batch, lease_ms).await
     }
 
     async fn claim(
@@ -52,8 +56,12 @@ impl Store for SqlStore {
         work::claim(&self.db, kind, now, lease_ms, limit).await
     }
 
-    async fn settle(&self, batch: &[Settlement], _now: Timestamp) -> Result<(), StoreError> {
+    async fn settle(&self, batch: &[Settlement], _now: Timestamp) -> Result<bool, StoreError> {
         work::settle(&self.db, batch).await
+    }
+
+    async fn tried(&self, deliveries: &[DeliveryId]) -> Result<Vec<DeliveryId>, StoreError> {
+        work::tried(&self.db, deliveries).await
     }
 
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<DeliveryId>, StoreError> {

@@ -29,12 +29,26 @@ pub(crate) const fn kind_name(kind: EffectKind) -> &'static str {
     }
 }
 
-/// Inserts the effects of changes, in their order. The feed lock is held.
-pub(crate) async fn insert(tx: &mut Tx, changes: &[&Change]) -> Result<(), StoreError> {
+/// What the queue has gained by a commit.
+#[derive(Debug, Default)]
+pub(crate) struct Queued {
+    /// Publications that were claimed as they were written.
+    pub(crate) claimed: Vec<Claimed>,
+    /// Whether others wait for a claim.
+    pub(crate) more: bool,
+}
+
+/// Inserts the effects of changes, in their order, and claims those that a claim would hand out
+/// now. The feed lock is held.
+pub(crate) async fn insert(
+    tx: &mut Tx,
+    changes: &[&Change],
+    lease_ms: i64,
+) -> Result<Queued, StoreError> {
     let rows: Vec<(&NewEffect, i64)> =
         changes.iter().flat_map(|c| c.effects.iter().map(|e| (e, c.now.millis()))).collect();
     if rows.is_empty() {
-        return Ok(());
+        return Ok(Queued::default());
     }
     let mut keys = HashSet::with_capacity(rows.len());
     let firsts: Vec<i64> = rows
@@ -50,35 +64,49 @@ pub(crate) async fn insert(tx: &mut Tx, changes: &[&Change]) -> Result<(), Store
         .ints(rows.iter().map(|(_, now)| *now))
         .ids(new().map(|e| e.delivery.map(|d| d.0)))
         .texts(new().map(|e| e.to.as_ref().map(NodeId::as_str)))
-        .blobs(new().map(|e| e.payload.as_slice()));
-    tx.execute(sql::QUEUE_INSERT, args).await.map(drop)
+        .blobs(new().map(|e| e.payload.as_slice()))
+        .int(lease_ms);
+    let mut placed: Vec<(i64, i64)> = tx.fetch(sql::QUEUE_INSERT, args).await?;
+    // Ids are drawn in the order of the rows; nobody promises that they are returned in it.
+    placed.sort_unstable();
+    let mut queued = Queued::default();
+    for ((effect, _), (id, attempts)) in rows.into_iter().zip(placed) {
+        if attempts > 0 {
+            let effect = effect.clone();
+            queued.claimed.push(Claimed { id, attempts: 0, effect, probe: false });
+        } else {
+            queued.more |= effect.kind == EffectKind::Publish;
+        }
+    }
+    Ok(queued)
 }
 
 /// Kind, order key, and whether the row was the head of its key.
 type Gone = (String, String, i64);
 
-/// Removes rows that were carried out. The feed lock is held.
-pub(crate) async fn done(tx: &mut Tx, ids: Vec<i64>) -> Result<(), StoreError> {
+/// Removes rows that were carried out; says whether others took their places. The feed lock is
+/// held.
+pub(crate) async fn done(tx: &mut Tx, ids: Vec<i64>) -> Result<bool, StoreError> {
     if ids.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let gone: Vec<Gone> = tx.fetch(sql::QUEUE_DONE, Args::new().ints(ids)).await?;
     promote(tx, gone.into_iter().filter(|(.., head)| *head != 0).map(|(k, o, _)| (k, o))).await
 }
 
-/// Hands the head on. A row without order was its own head.
+/// Hands the head on, and says whether anybody took it. A row without order was its own head.
 async fn promote(
     tx: &mut Tx,
     keys: impl Iterator<Item = (String, String)>,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let keys: HashSet<(String, String)> = keys.filter(|(_, order)| !order.is_empty()).collect();
     if keys.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let args = Args::new()
         .texts(keys.iter().map(|(kind, _)| kind.as_str()))
         .texts(keys.iter().map(|(_, order)| order.as_str()));
-    tx.execute(sql::QUEUE_PROMOTE, args).await.map(drop)
+    Ok(tx.execute(sql::QUEUE_PROMOTE, args).await? > 0)
 }
 
 /// A row as it is claimed.
@@ -169,7 +197,7 @@ fn claimed(kind: EffectKind, row: Waiting, probes: &HashSet<i64>) -> Result<Clai
 }
 
 /// Settles claimed rows; those that are gone are passed over.
-pub(crate) async fn settle(db: &Db, batch: &[Settlement]) -> Result<(), StoreError> {
+pub(crate) async fn settle(db: &Db, batch: &[Settlement]) -> Result<bool, StoreError> {
     let mut ids = Vec::new();
     let mut retries = Vec::new();
     let mut deaths = Vec::new();
@@ -183,11 +211,11 @@ pub(crate) async fn settle(db: &Db, batch: &[Settlement]) -> Result<(), StoreErr
         }
     }
     if batch.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let mut tx = db.begin().await?;
     tx.execute(sql::FEED_LOCK, Args::new()).await?;
-    done(&mut tx, ids).await?;
+    let mut promoted = done(&mut tx, ids).await?;
     if !retries.is_empty() {
         let args = Args::new()
             .ints(retries.iter().map(|(id, ..)| *id))
@@ -201,9 +229,23 @@ pub(crate) async fn settle(db: &Db, batch: &[Settlement]) -> Result<(), StoreErr
             .texts(deaths.iter().map(|(_, error)| *error));
         let gone: Vec<Gone> = tx.fetch(sql::QUEUE_DEAD, args).await?;
         let keys = gone.into_iter().filter(|(.., head)| *head != 0).map(|(k, o, _)| (k, o));
-        promote(&mut tx, keys).await?;
+        promoted |= promote(&mut tx, keys).await?;
     }
-    tx.commit().await
+    tx.commit().await?;
+    Ok(promoted)
+}
+
+/// Deliveries whose dispatch is or was under way, and nobody knows how that ended.
+pub(crate) async fn tried(
+    db: &Db,
+    deliveries: &[DeliveryId],
+) -> Result<Vec<DeliveryId>, StoreError> {
+    if deliveries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let args = Args::new().ids(deliveries.iter().map(|d| d.0));
+    let rows: Vec<(Uuid,)> = db.fetch(sql::QUEUE_TRIED, args).await?;
+    Ok(rows.into_iter().map(|(id,)| DeliveryId(id)).collect())
 }
 
 /// Puts dead rows back to work, behind the head of their key.

@@ -139,7 +139,12 @@ impl Store for Faulty {
     ) -> Result<Loaded, StoreError> {
         self.read("load", self.site.store.load(causes, deliveries, messages)).await
     }
-    async fn commit(&self, batch: &[Change]) -> Result<Vec<Committed>, StoreError> {
+    async fn commit_and_claim(
+        &self,
+        batch: &[Change],
+        lease_ms: i64,
+    ) -> Result<Handed, StoreError> {
+        batch.iter().for_each(|change| self.site.agenda.add(change.now.plus(lease_ms)));
         batch.iter().for_each(|change| due(&self.site.agenda, change));
         let some = |any: bool, topic| any.then_some(topic);
         let topics: Vec<Topic> = batch
@@ -154,7 +159,7 @@ impl Store for Faulty {
             })
             .flatten()
             .collect();
-        self.write("commit", &topics, self.site.store.commit(batch)).await
+        self.write("commit", &topics, self.site.store.commit_and_claim(batch, lease_ms)).await
     }
     async fn claim(
         &self,
@@ -171,13 +176,16 @@ impl Store for Faulty {
         }
         Ok(claimed)
     }
-    async fn settle(&self, batch: &[Settlement], now: Timestamp) -> Result<(), StoreError> {
+    async fn settle(&self, batch: &[Settlement], now: Timestamp) -> Result<bool, StoreError> {
         for one in batch {
             if let Settlement::Retry { due, .. } = one {
                 self.site.agenda.add(*due);
             }
         }
         self.write("settle", &[Topic::Queue], self.site.store.settle(batch, now)).await
+    }
+    async fn tried(&self, deliveries: &[DeliveryId]) -> Result<Vec<DeliveryId>, StoreError> {
+        self.read("tried", self.site.store.tried(deliveries)).await
     }
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<DeliveryId>, StoreError> {
         self.look(Topic::Due, "due".to_owned(), now, None, self.site.store.due(now, limit)).await

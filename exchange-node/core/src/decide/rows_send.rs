@@ -55,6 +55,16 @@ pub(super) fn failed(step: &mut Step<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// An attempt was made, and nobody knows what came of it: from now on no proof may say that nothing
+/// was sent.
+pub(super) fn attempted(step: &mut Step<'_>) -> Result<(), Refusal> {
+    if step.next.role != Role::Local {
+        let timers = &mut step.next.timers;
+        timers.relay_ack = timers.relay_ack.or(timers.relay_send);
+    }
+    Ok(())
+}
+
 /// How long to wait before the next attempt: exponential at first, up to the interval of the
 /// policy; four intervals once its attempts are used up, until the time to send has passed.
 fn wait(step: &Step<'_>) -> i64 {

@@ -1,3 +1,4 @@
--- A lease is a due time: when it runs out the row is claimable again.
-update queue set due = $3, attempts = attempts + 1
+-- A lease is a due time: when it runs out the row is claimable again. Until the attempt is settled
+-- nobody knows what came of it (`queue_tried`).
+update queue set due = $3, attempts = attempts + 1, error = null
 where id in (select j.value->>0 from json_each($1) as j)

@@ -2,13 +2,15 @@
 //!
 //! [`run`] plays all checks, each on an archive of its own that [`Ground`] makes. `rows.rs`
 //! holds what goes in and comes out, `races.rs` what must be true when several write or
-//! connections break, `queue.rs` leases and order, `tools.rs` the words that all use.
+//! connections break, `queue.rs` leases and order, `handed.rs` what a commit
+//! claims, `tools.rs` the words that all use.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
+mod handed;
 mod lists;
 mod peers;
 mod queue;
@@ -55,6 +57,8 @@ const CHECKS: &[(&str, Check)] = checks![
     queue::set_aside_once,
     queue::one_hot_key_among_many,
     queue::claims_at_once,
+    handed::the_commit_claims,
+    handed::what_was_tried,
     peers::held_and_released,
     peers::throttled,
     peers::paused_and_probed,

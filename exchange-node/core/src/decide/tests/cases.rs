@@ -313,7 +313,14 @@ fn reports_about_a_dispatch_whose_fate_is_known_change_nothing() {
     let (mut net, id) = direct();
     net.run();
     let before = net.delivery("s", id).clone();
-    for input in [Input::Sent, Input::Unroutable, Input::SendFailed, Input::Continue, Input::Due] {
+    for input in [
+        Input::Sent,
+        Input::Unroutable,
+        Input::SendFailed,
+        Input::Attempted,
+        Input::Continue,
+        Input::Due,
+    ] {
         net.act("s", id, input).unwrap();
         assert_eq!(*net.delivery("s", id), before);
     }

@@ -40,6 +40,19 @@ fn row_04_failed_attempts_double_their_wait_and_never_stop_before_the_time_to_se
 }
 
 #[test]
+fn row_08_and_09_after_an_attempt_of_unknown_end_no_proof_says_that_nothing_was_sent() {
+    let (mut net, id) = direct();
+    net.sites.get_mut(&node("s")).unwrap().outbox.clear();
+    net.act("s", id, Input::Attempted).unwrap();
+    let d = net.delivery("s", id);
+    assert_eq!((d.phase, d.timers.relay_ack), (Phase::Accepted, d.timers.relay_send));
+    let end = d.timers.relay_send.unwrap();
+    net.until(end);
+    assert_eq!(net.story("s", id), said(&[A1, b3(Reason::Rb22)]));
+    assert_eq!(net.phase("s", id), Phase::Unconfirmed);
+}
+
+#[test]
 fn row_05_an_unroutable_frame_is_a_relay_failure() {
     let (mut net, id) = direct();
     net.publish("s", Fate::Unroutable);

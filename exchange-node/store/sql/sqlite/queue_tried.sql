@@ -1,0 +1,5 @@
+-- Claimed, and not settled since: a claim clears the error of the attempt before it.
+select distinct delivery from queue
+where state = 'waiting' and kind = 'publish' and attempts > 0 and error is null
+  and order_key like '%/message/%'
+  and delivery in (select unhex(j.value->>0) from json_each($1) as j)
