@@ -66,11 +66,15 @@ pub(crate) async fn run(name: &str, size: usize, count: usize) -> Result<Vec<Run
     let sizes = floor::Sizes::measure(&net, size).await?;
     drop(feed);
     drop(net);
+    let before = machine::spent();
     let floor = floor::rate(&services, &sizes, count).await?;
+    let bare = machine::spent().since(&before, count + count / 10);
     let mut run = Run::new(name, "deliveries/s", rate).over(floor);
     for (group, ms) in spent {
         run = run.with(format!("cpu_ms_{group}"), ms);
     }
+    // Processor time is what a busy machine spares: the floor's, all processes together.
+    run = run.with("cpu_ms_floor", bare.iter().map(|(_, ms)| ms).sum());
     let half = Run::new(&format!("{name} half rate"), "ms p50", percentile(&open, 50))
         .with("p99_ms", percentile(&open, 99));
     Ok(vec![run, half])

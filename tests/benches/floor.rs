@@ -17,7 +17,7 @@ use axum::extract::State;
 use axum::routing::post;
 use broker_adapter::{Backbone, Destination, Frame, Lane, Options, Outcome};
 use schemas::ids::NodeId;
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 use tests::net::Net;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -27,6 +27,10 @@ use crate::floor_rows::{Archive, Rows};
 
 const CLIENTS: usize = 64;
 const BATCH: usize = 256;
+/// A row of the queue: names and references.
+const PUBLICATION: usize = 400;
+/// The attributes of a frame.
+const ATTRIBUTES: usize = 300;
 
 /// What a delivery leaves, in octets.
 #[derive(Clone, Debug)]
@@ -34,54 +38,80 @@ pub(crate) struct Sizes {
     content: usize,
     envelope: usize,
     state: usize,
-    /// Dispatch, A.1, B.1, D.1.
+    /// Rows of evidence: dispatch, A.1, B.1, D.1. What many have in common is stored once.
     sealed: [usize; 4],
+    /// The same as they travel.
+    whole: [usize; 4],
     event: usize,
+    /// Rows of other tables with the submission: cause, upload, use.
+    submitted: Vec<usize>,
+    /// Rows of other tables with the arrival: inbox, key.
+    arrived: Vec<usize>,
+}
+
+const EVENTS: [&str; 4] =
+    ["dispatch", "SubmissionAcceptance", "RelayAcceptance", "ContentConsignment"];
+
+/// A database of a node.
+struct Measured(PgPool);
+
+impl Measured {
+    async fn open(net: &Net, node: &str) -> Result<Self> {
+        let config = std::fs::read_to_string(net.dir().join(node).join("node.toml"))?;
+        let config: toml::Table = toml::from_str(&config)?;
+        let url = config.get("store").and_then(|s| s.get("url")).and_then(|u| u.as_str());
+        Ok(Self(PgPool::connect(url.context("no store.url")?).await?))
+    }
+
+    async fn average(&self, what: &str, table: &str) -> Result<usize> {
+        let query = format!("select avg({what})::float8 from {table} as t");
+        let (size,): (Option<f64>,) = sqlx::query_as(AssertSqlSafe(query)).fetch_one(&self.0).await?;
+        Ok(size.unwrap_or(0.0) as usize)
+    }
+
+    /// Octets of a row.
+    async fn row(&self, table: &str) -> Result<usize> {
+        self.average("pg_column_size(t.*)", table).await
+    }
 }
 
 impl Sizes {
-    /// As the sender's node of `net` has them on average.
+    /// As the nodes of `net` have them on average.
     pub(crate) async fn measure(net: &Net, content: usize) -> Result<Self> {
-        let config: toml::Table =
-            toml::from_str(&std::fs::read_to_string(net.dir().join("etat/node.toml"))?)?;
-        let url = config.get("store").and_then(|s| s.get("url")).and_then(|u| u.as_str());
-        let pool = PgPool::connect(url.context("no store.url")?).await?;
-        let average = async |what: &'static str| -> Result<usize> {
-            let (size,): (Option<f64>,) = sqlx::query_as(what).fetch_one(&pool).await?;
-            Ok(size.unwrap_or(0.0) as usize)
-        };
+        let sender = Measured::open(net, "etat").await?;
+        let recipient = Measured::open(net, "cd-34").await?;
+        let (mut sealed, mut whole) = ([0; 4], [0; 4]);
+        for (place, event) in EVENTS.into_iter().enumerate() {
+            let rows = format!("(select * from evidence where event = '{event}')");
+            let objects = format!(
+                "(select s.p7m from sealed as s join evidence as e on e.id = s.id
+                  where e.event = '{event}')"
+            );
+            sealed[place] = sender.row(&rows).await?;
+            whole[place] = sender.average("length(t.p7m)", &objects).await?;
+        }
         Ok(Self {
             content,
-            envelope: average("select avg(length(envelope))::float8 from messages").await?,
-            state: average("select avg(length(state))::float8 from deliveries").await?,
-            sealed: [
-                average("select avg(length(p7m))::float8 from evidence where event = 'dispatch'")
-                    .await?,
-                average(
-                    "select avg(length(p7m))::float8 from evidence
-                      where event = 'SubmissionAcceptance'",
-                )
-                .await?,
-                average(
-                    "select avg(length(p7m))::float8 from evidence where event = 'RelayAcceptance'",
-                )
-                .await?,
-                average(
-                    "select avg(length(p7m))::float8 from evidence
-                      where event = 'ContentConsignment'",
-                )
-                .await?,
+            envelope: sender.row("messages").await?,
+            state: sender.row("deliveries").await?,
+            sealed,
+            whole,
+            event: sender.row("events").await?,
+            submitted: vec![
+                sender.row("causes").await?,
+                sender.row("uploads").await?,
+                sender.row("upload_uses").await?,
             ],
-            event: average("select avg(length(event))::float8 from events").await?,
+            arrived: vec![recipient.row("inbox").await?, recipient.row("delivery_keys").await?],
         })
     }
 
     fn dispatch(&self) -> usize {
-        self.sealed[0] + self.content
+        self.whole[0] + self.content + ATTRIBUTES
     }
 
     fn answer(&self) -> usize {
-        self.sealed[2] + self.sealed[3]
+        self.whole[2] + self.whole[3] + ATTRIBUTES
     }
 }
 
@@ -203,7 +233,8 @@ async fn accept(
         envelope: Some(sizes.envelope),
         state: Some(sizes.state),
         evidence: vec![sizes.sealed[0], sizes.sealed[1]],
-        queue: Some(sizes.dispatch()),
+        queue: Some(PUBLICATION),
+        others: sizes.submitted.clone(),
         events: vec![sizes.event],
         ..Rows::default()
     };
@@ -220,12 +251,12 @@ async fn accept(
     }
 }
 
+/// The answer settles what was sent.
 async fn send(
     end: Arc<End>,
     sizes: Arc<Sizes>,
     mut outgoing: mpsc::UnboundedReceiver<Vec<Uuid>>,
 ) -> Result<()> {
-    let rows = Rows { update: Some(sizes.state), done: true, ..Rows::default() };
     while let Some(mut ids) = outgoing.recv().await {
         while ids.len() < BATCH
             && let Ok(more) = outgoing.try_recv()
@@ -233,7 +264,6 @@ async fn send(
             ids.extend(more);
         }
         publish(&end, &ids, sizes.dispatch()).await?;
-        end.archive.write(&rows, &ids).await?;
     }
     Ok(())
 }
@@ -244,7 +274,8 @@ async fn receive(end: Arc<End>, own: NodeId, sizes: Arc<Sizes>) -> Result<()> {
         envelope: Some(sizes.envelope),
         state: Some(sizes.state),
         evidence: sizes.sealed.to_vec(),
-        queue: Some(sizes.answer()),
+        queue: Some(PUBLICATION),
+        others: sizes.arrived.clone(),
         events: vec![sizes.event],
         ..Rows::default()
     };
@@ -270,6 +301,7 @@ async fn count_back(
     let mut lane = end.backbone.subscribe(&own, Lane::Evidence).await?;
     let rows = Rows {
         update: Some(sizes.state),
+        done: true,
         evidence: vec![sizes.sealed[2], sizes.sealed[3]],
         events: vec![sizes.event; 2],
         ..Rows::default()

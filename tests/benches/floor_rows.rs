@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
-use sqlx::{Executor as _, PgPool};
+use sqlx::{AssertSqlSafe, Executor as _, PgPool};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -16,6 +16,9 @@ const TABLES: &str = "
     create table deliveries (id uuid primary key, state text not null);
     create table evidence (seq bigint generated always as identity primary key, p7m bytea not null);
     create table queue (id uuid primary key, payload bytea not null);
+    create table other_0 (id uuid primary key, body bytea not null);
+    create table other_1 (id uuid primary key, body bytea not null);
+    create table other_2 (id uuid primary key, body bytea not null);
     create table events (seq bigint generated always as identity primary key, body text not null);
     alter table deliveries alter column state set storage external;
     alter table evidence alter column p7m set storage external;
@@ -38,6 +41,8 @@ pub(crate) struct Rows {
     pub(crate) done: bool,
     /// Events of members.
     pub(crate) events: Vec<usize>,
+    /// Rows of other tables, at most three.
+    pub(crate) others: Vec<usize>,
 }
 
 /// One database and one file for contents.
@@ -111,6 +116,13 @@ impl Archive {
         if !events.is_empty() {
             let statement = "insert into events (body) select * from unnest($1::text[])";
             sqlx::query(statement).bind(events).execute(&mut *tx).await?;
+        }
+        for (place, len) in rows.others.iter().enumerate() {
+            let statement = format!(
+                "insert into other_{place} select * from unnest($1::uuid[], $2::bytea[])"
+            );
+            let bodies = vec![vec![7_u8; *len]; ids.len()];
+            sqlx::query(AssertSqlSafe(statement)).bind(&ids).bind(bodies).execute(&mut *tx).await?;
         }
         tx.commit().await?;
         Ok(())
