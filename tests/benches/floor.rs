@@ -65,7 +65,8 @@ impl Measured {
 
     async fn average(&self, what: &str, table: &str) -> Result<usize> {
         let query = format!("select avg({what})::float8 from {table} as t");
-        let (size,): (Option<f64>,) = sqlx::query_as(AssertSqlSafe(query)).fetch_one(&self.0).await?;
+        let (size,): (Option<f64>,) =
+            sqlx::query_as(AssertSqlSafe(query)).fetch_one(&self.0).await?;
         Ok(size.unwrap_or(0.0) as usize)
     }
 
@@ -81,14 +82,14 @@ impl Sizes {
         let sender = Measured::open(net, "etat").await?;
         let recipient = Measured::open(net, "cd-34").await?;
         let (mut sealed, mut whole) = ([0; 4], [0; 4]);
-        for (place, event) in EVENTS.into_iter().enumerate() {
+        for ((row, object), event) in sealed.iter_mut().zip(&mut whole).zip(EVENTS) {
             let rows = format!("(select * from evidence where event = '{event}')");
             let objects = format!(
                 "(select s.p7m from sealed as s join evidence as e on e.id = s.id
                   where e.event = '{event}')"
             );
-            sealed[place] = sender.row(&rows).await?;
-            whole[place] = sender.average("length(t.p7m)", &objects).await?;
+            *row = sender.row(&rows).await?;
+            *object = sender.average("length(t.p7m)", &objects).await?;
         }
         Ok(Self {
             content,

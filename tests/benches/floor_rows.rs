@@ -118,9 +118,8 @@ impl Archive {
             sqlx::query(statement).bind(events).execute(&mut *tx).await?;
         }
         for (place, len) in rows.others.iter().enumerate() {
-            let statement = format!(
-                "insert into other_{place} select * from unnest($1::uuid[], $2::bytea[])"
-            );
+            let statement =
+                format!("insert into other_{place} select * from unnest($1::uuid[], $2::bytea[])");
             let bodies = vec![vec![7_u8; *len]; ids.len()];
             sqlx::query(AssertSqlSafe(statement)).bind(&ids).bind(bodies).execute(&mut *tx).await?;
         }

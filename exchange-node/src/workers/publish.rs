@@ -327,12 +327,7 @@ impl Publisher {
 
 /// Whether all of it is written down. What is not comes again when its lease ends. The engine is
 /// told first that something may have been sent: what is settled as failed counts as unsent.
-async fn write_down(
-    node: &Node,
-    settled: &[Settlement],
-    work: Vec<Work>,
-    now: Timestamp,
-) -> bool {
+async fn write_down(node: &Node, settled: &[Settlement], work: Vec<Work>, now: Timestamp) -> bool {
     let mut all = true;
     let work = work.into_iter().map(|one| (None, one)).collect();
     for answer in node.engine.feed(work).await {

@@ -25,11 +25,7 @@ use crate::sql;
 const ATTEMPTS: usize = 8;
 
 /// Writes a batch; one answer per change, and what is claimed with it.
-pub(crate) async fn commit(
-    db: &Db,
-    batch: &[Change],
-    lease_ms: i64,
-) -> Result<Handed, StoreError> {
+pub(crate) async fn commit(db: &Db, batch: &[Change], lease_ms: i64) -> Result<Handed, StoreError> {
     if batch.is_empty() {
         return Ok(Handed::default());
     }

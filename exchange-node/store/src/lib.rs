@@ -99,11 +99,8 @@ pub trait Store: Send + Sync + Debug {
     /// As [`Store::commit`]; the publications of the batch that [`Store::claim`] would hand out at
     /// once are handed out by the commit itself, under a lease of `lease_ms` from the time of
     /// their change. None is while `lease_ms` is 0.
-    async fn commit_and_claim(
-        &self,
-        batch: &[Change],
-        lease_ms: i64,
-    ) -> Result<Handed, StoreError>;
+    async fn commit_and_claim(&self, batch: &[Change], lease_ms: i64)
+    -> Result<Handed, StoreError>;
 
     /// Claims effects of a kind that are due, oldest first, under a lease until `now + lease_ms`.
     /// Two effects with the same order key are never claimed out of order: while an older one is

@@ -7,10 +7,9 @@ use schemas::time::Timestamp;
 
 use crate::db::Db;
 use crate::rows::{
-    Anchor, Anchored, Cause, Change, Claimed, ClientRow, Counts, DeliveryKey,
-    DeliveryQuery, DeliveryRow, EffectKind, EventRow, EvidenceRow, Handed, InboxQuery, Loaded,
-    MessageQuery, MessageRow, PeerRow, QueueQuery, QueueRow, SetAside, Settlement, TokenRow,
-    Unanchored, Upload,
+    Anchor, Anchored, Cause, Change, Claimed, ClientRow, Counts, DeliveryKey, DeliveryQuery,
+    DeliveryRow, EffectKind, EventRow, EvidenceRow, Handed, InboxQuery, Loaded, MessageQuery,
+    MessageRow, PeerRow, QueueQuery, QueueRow, SetAside, Settlement, TokenRow, Unanchored, Upload,
 };
 use crate::snapshot::Snapshot;
 use crate::{Store, StoreError, access, anchor, commit, inbox, peers, read, upkeep, work};
