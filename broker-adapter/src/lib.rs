@@ -49,10 +49,11 @@ pub use lanes::{Destination, Frame, Lane, MAX_BATCH_BYTES, MAX_FRAME, Outcome, R
 /// timeout, after a rebalance. Its [`Frame::id`] is the same each time.
 ///
 /// **Order.** Frames of one [`Frame::key`] that one caller publishes one after the other, or in one
-/// batch, arrive in that order at a lane's single subscriber, redeliveries aside. Several
-/// subscribers of one lane share its frames; then the order within a key holds on Kafka and on the
-/// embedded backbone, and on AMQP only until a second subscriber takes the next frame. A receiver
-/// must bear disorder: a hostile broker can always cause it.
+/// batch, are first seen in that order on the message lane, whatever subscribers come and go;
+/// redeliveries aside. Kafka and the embedded backbone share a lane by key; on AMQP one subscriber
+/// of the message lane is active, and the others stand by. The other lanes of AMQP are shared frame
+/// by frame, and keep no order between subscribers. A receiver must bear disorder: a hostile broker
+/// can always cause it.
 ///
 /// **Who retries.** The caller: [`Outcome::Unknown`] is answered by publishing the same frame again.
 /// The adapter reconnects by itself, and never gives up; a call meanwhile waits for at most
@@ -148,6 +149,13 @@ pub struct Identity {
     pub key: PathBuf,
 }
 
+/// Partitions of a Kafka lane when nothing is said.
+pub const PARTITIONS: u16 = 3;
+
+/// What a Kafka lane must take at once: the largest frame, and the largest batch that librdkafka
+/// makes by itself (`message.max.bytes`), with what surrounds them.
+pub const MIN_MAX_BYTES: u32 = 1 << 20;
+
 /// How to use a backbone. The default suits tests and one machine.
 #[derive(Clone)]
 pub struct Options {
@@ -160,13 +168,18 @@ pub struct Options {
     pub instance: Option<String>,
     /// Copies of each lane; `None` leaves it to the broker's default.
     pub replication: Option<u16>,
-    /// Kafka: copies that must have a frame before it is confirmed; `None` as above.
+    /// Kafka: copies that must have a frame before it is confirmed; `None` as above. Elsewhere it
+    /// is refused: a quorum queue of AMQP always asks for most of its copies.
     pub min_in_sync: Option<u16>,
     /// How long a lane keeps frames for a node that is away; `None` for ever. The embedded backbone
     /// keeps them until they are acknowledged.
     pub retention: Option<Duration>,
-    /// Kafka: partitions of each lane, hence the number of subscribers that can share it.
-    pub partitions: u16,
+    /// Kafka: partitions of each lane, hence the number of subscribers that can share it; `None` for
+    /// [`PARTITIONS`]. Refused elsewhere, where a lane has no parts.
+    pub partitions: Option<u16>,
+    /// Kafka: the largest batch of records that a lane takes, at least [`MIN_MAX_BYTES`], which is
+    /// the default. Refused elsewhere, where no lane has such a limit.
+    pub max_bytes: Option<u32>,
     /// Longest wait for a confirmation, a connection, or another answer of the broker.
     pub confirm_timeout: Duration,
     /// Embedded: how long a silent process keeps its frames.
@@ -191,7 +204,8 @@ impl Default for Options {
             replication: None,
             min_in_sync: None,
             retention: Some(Duration::from_secs(7 * 24 * 3600)),
-            partitions: 3,
+            partitions: None,
+            max_bytes: None,
             confirm_timeout: Duration::from_secs(30),
             lease: Duration::from_secs(3),
             prefetch: 512,
@@ -212,6 +226,7 @@ impl fmt::Debug for Options {
             .field("min_in_sync", &self.min_in_sync)
             .field("retention", &self.retention)
             .field("partitions", &self.partitions)
+            .field("max_bytes", &self.max_bytes)
             .field("confirm_timeout", &self.confirm_timeout)
             .field("lease", &self.lease)
             .field("prefetch", &self.prefetch)
@@ -219,6 +234,36 @@ impl fmt::Debug for Options {
             .field("identity", &self.identity)
             .field("properties", &names)
             .finish()
+    }
+}
+
+impl Options {
+    /// Settings that cannot be kept are refused, not passed over: whoever asks for them relies on
+    /// them.
+    fn check(&self, scheme: &str) -> Result<(), BackboneError> {
+        let refuse = |what: String| Err(BackboneError::Configuration(what));
+        if scheme != "kafka" {
+            let given = [
+                ("partitions", self.partitions.is_some()),
+                ("min_in_sync", self.min_in_sync.is_some()),
+                ("max_bytes", self.max_bytes.is_some()),
+            ];
+            if let Some((name, _)) = given.iter().find(|(_, given)| *given) {
+                return refuse(format!("`{name}` is for Kafka; {scheme} has nothing like it"));
+            }
+        }
+        if self.partitions == Some(0) {
+            return refuse("`partitions` is at least 1".to_owned());
+        }
+        if self.max_bytes.is_some_and(|most| most < MIN_MAX_BYTES) {
+            return refuse(format!("`max_bytes` is at least {MIN_MAX_BYTES}"));
+        }
+        if let (Some(all), Some(least)) = (self.replication, self.min_in_sync)
+            && least > all
+        {
+            return refuse(format!("`min_in_sync` = {least} of `replication` = {all} copies"));
+        }
+        Ok(())
     }
 }
 
@@ -232,10 +277,12 @@ impl fmt::Debug for Options {
 /// EXTERNAL on AMQP, mutual TLS on Kafka.
 ///
 /// # Errors
-/// The URL is not one of these, the feature is not in this build, or a first connection fails
-/// (Kafka connects later, when it is needed).
+/// The URL is not one of these, an option does not fit it, the feature is not in this build, or a
+/// first connection fails (Kafka connects later, when it is needed).
 pub async fn open(url: &str, options: Options) -> Result<Arc<dyn Backbone>, BackboneError> {
-    match url.split_once(':').map_or("", |(scheme, _)| scheme) {
+    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+    options.check(scheme)?;
+    match scheme {
         "embedded" => Ok(Arc::new(embedded::Embedded::open(url, options).await?)),
         #[cfg(feature = "amqp")]
         "amqp" | "amqps" => Ok(Arc::new(amqp::Amqp::open(url, options).await?)),
@@ -246,5 +293,39 @@ pub async fn open(url: &str, options: Options) -> Result<Arc<dyn Backbone>, Back
         #[cfg(not(feature = "kafka"))]
         scheme @ "kafka" => Err(BackboneError::NotBuilt(scheme.to_owned())),
         _ => Err(BackboneError::Url("unknown scheme (embedded, amqp, amqps, kafka)".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_backbone_cannot_keep_is_refused() {
+        let none = Options::default;
+        let cases = [
+            Options { partitions: Some(4), ..none() },
+            Options { min_in_sync: Some(2), ..none() },
+            Options { max_bytes: Some(2 << 20), ..none() },
+        ];
+        for options in &cases {
+            assert_eq!(options.check("kafka"), Ok(()));
+            for scheme in ["amqp", "amqps", "embedded"] {
+                let error = options.check(scheme).unwrap_err();
+                assert_eq!(error.fault(), Fault::Configuration);
+                assert!(error.to_string().contains(scheme), "{error}");
+            }
+        }
+        let bad = [
+            Options { partitions: Some(0), ..none() },
+            Options { max_bytes: Some(MIN_MAX_BYTES - 1), ..none() },
+            Options { replication: Some(2), min_in_sync: Some(3), ..none() },
+        ];
+        for options in &bad {
+            assert!(matches!(options.check("kafka"), Err(BackboneError::Configuration(_))));
+        }
+        let all = Options { replication: Some(3), min_in_sync: Some(3), ..none() };
+        assert_eq!(all.check("kafka"), Ok(()));
+        assert_eq!(Options { replication: Some(3), ..none() }.check("amqp"), Ok(()));
     }
 }

@@ -11,6 +11,7 @@ use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, Basi
 use lapin::protocol::AMQPSoftError;
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Consumer};
+use tokio::runtime::Handle;
 
 use super::link::Link;
 use super::{is_soft, refused, short, topology, wire, within};
@@ -122,6 +123,20 @@ impl Reader {
         if let Err(error) = done.await {
             tracing::debug!(%error, "acknowledgements are lost with their channel");
             self.live = None;
+        }
+    }
+}
+
+/// The whole channel goes at once, with what it holds. Left alone, the client would cancel the
+/// consumer first, and the next reader would be given newer frames before those come back.
+impl Drop for Live {
+    fn drop(&mut self) {
+        let (channel, consumer) = (self.channel.clone(), self.consumer.clone());
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                let _ = channel.close(200, "done".into()).await;
+                drop(consumer);
+            });
         }
     }
 }

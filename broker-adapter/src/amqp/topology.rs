@@ -16,7 +16,9 @@
 //! `pli.<node>.probe` serves the probe (ops/adr/0030-brokers-know-nodes.md).
 //!
 //! Dead letters are moved at least once (`x-dead-letter-strategy`), so that none is lost between
-//! two queues.
+//! two queues. The message lane has a single active consumer: of several replicas one reads, and the
+//! next takes over when it goes, so that no frame is handled before an earlier one of its
+//! conversation (ops/adr/0028-the-order-of-a-conversation.md).
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::protocol::AMQPSoftError;
@@ -39,6 +41,9 @@ pub(super) const FROM: &str = "pli_from";
 /// Redeliveries after which the broker takes a frame for poison. High, because a crash of the
 /// subscriber counts for every frame that was on its way.
 const DELIVERY_LIMIT: i64 = 1_000;
+
+const RETENTION: &str = "x-message-ttl";
+const SINGLE_READER: &str = "x-single-active-consumer";
 
 /// The queue of a lane.
 pub(super) fn queue(of: &Destination) -> String {
@@ -67,7 +72,7 @@ pub(super) async fn provision(
     for lane in Lane::ALL {
         let destination = Destination { node: node.clone(), lane };
         let name = short(&queue(&destination))?;
-        lane_queue(link, name.clone(), options).await?;
+        lane_queue(link, name.clone(), lane, options).await?;
         let key = short(&destination.name())?;
         bind(&channel, name.clone(), EXCHANGE, key, FieldTable::default()).await?;
         if lane == Lane::Evidence {
@@ -141,13 +146,35 @@ async fn declare_returns(
     bind(channel, name, UNDELIVERABLE, ShortString::default(), FieldTable::default()).await
 }
 
-/// Declares a lane's queue. One that exists with other arguments keeps them: the retention of a
+/// Declares a lane's queue. One that exists with another retention keeps it: the retention of a
 /// queue cannot be changed, and its frames must not be lost over that.
 async fn lane_queue(
     link: &Link,
     name: ShortString,
+    lane: Lane,
     options: &Options,
 ) -> Result<(), BackboneError> {
+    let retention = options.retention.map(|r| i64::try_from(r.as_millis()).unwrap_or(i64::MAX));
+    let wanted = |retention| lane_arguments(lane, retention, options);
+    let Some(refusal) = declare_or_keep(link, name.clone(), wanted(retention)).await? else {
+        return Ok(());
+    };
+    // The broker names one difference at a time, and the retention before the order.
+    let refusal = match kept_retention(&refusal) {
+        Some(kept) => declare_or_keep(link, name.clone(), wanted(kept)).await?.unwrap_or_default(),
+        None => refusal,
+    };
+    if refusal.contains(SINGLE_READER) {
+        return Err(BackboneError::Configuration(format!(
+            "queue {name} was made without {SINGLE_READER}, and replicas would take frames of one \
+             conversation at once: stop the node's processes when it is empty, delete it, start \
+             them again"
+        )));
+    }
+    Ok(())
+}
+
+fn lane_arguments(lane: Lane, retention: Option<i64>, options: &Options) -> FieldTable {
     let mut arguments = table([
         ("x-queue-type", AMQPValue::LongString("quorum".into())),
         ("x-dead-letter-exchange", AMQPValue::LongString(RETURNED.into())),
@@ -155,27 +182,43 @@ async fn lane_queue(
         ("x-overflow", AMQPValue::LongString("reject-publish".into())), // at-least-once demands it
         ("x-delivery-limit", AMQPValue::LongLongInt(DELIVERY_LIMIT)),
     ]);
-    if let Some(retention) = options.retention {
-        let millis = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
-        arguments.insert("x-message-ttl".into(), AMQPValue::LongLongInt(millis));
+    if lane == Lane::Message {
+        arguments.insert(SINGLE_READER.into(), AMQPValue::Boolean(true));
+    }
+    if let Some(millis) = retention {
+        arguments.insert(RETENTION.into(), AMQPValue::LongLongInt(millis));
     }
     replicate(&mut arguments, options);
-    declare_or_keep(link, name, arguments).await
+    arguments
 }
 
-/// Declares a queue; one that exists with other arguments keeps them. On a channel of its own,
-/// since a refused declaration closes its channel.
+/// The retention that a queue has, when a refusal says that it is another.
+fn kept_retention(refusal: &str) -> Option<Option<i64>> {
+    let (what, current) = refusal.split_once(" but current is ")?;
+    if !what.contains(&format!("'{RETENTION}'")) {
+        return None;
+    }
+    if current.starts_with("none") {
+        return Some(None);
+    }
+    let (_, value) = current.split_once('\'')?;
+    value.split('\'').next()?.parse().ok().map(Some)
+}
+
+/// Declares a queue; one that exists with other arguments keeps them: then what the broker says of
+/// the difference. On a channel of its own, since a refused declaration closes its channel.
 async fn declare_or_keep(
     link: &Link,
     name: ShortString,
     arguments: FieldTable,
-) -> Result<(), BackboneError> {
+) -> Result<Option<String>, BackboneError> {
     let channel = link.channel().await?;
     match declare_durable(&channel, name.clone(), arguments).await {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(None),
         Err(error) if is_soft(&error, &AMQPSoftError::PRECONDITIONFAILED) => {
-            tracing::warn!(queue = name.as_str(), "exists with other settings, which it keeps");
-            Ok(())
+            let refusal = error.to_string();
+            tracing::warn!(queue = name.as_str(), refusal, "exists with settings that it keeps");
+            Ok(Some(refusal))
         }
         Err(error) => Err(refused(error)),
     }
@@ -222,4 +265,28 @@ async fn bind(
 ) -> Result<(), BackboneError> {
     let options = QueueBindOptions::default();
     channel.queue_bind(queue, short(exchange)?, key, options, arguments).await.map_err(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_retention_of_a_queue_is_read_from_what_the_broker_says() {
+        let said = |arg: &str, current: &str| {
+            format!(
+                "PRECONDITION_FAILED - inequivalent arg '{arg}' for queue 'q' in vhost '/': \
+                 received the value '5' of type 'signedint' but current is {current}"
+            )
+        };
+        let kept = |arg, current| kept_retention(&said(arg, current));
+        assert_eq!(
+            kept(RETENTION, "the value '604800000' of type 'long'"),
+            Some(Some(604_800_000))
+        );
+        assert_eq!(kept(RETENTION, "none"), Some(None));
+        assert_eq!(kept(RETENTION, "the value 'much' of type 'longstr'"), None);
+        assert_eq!(kept(SINGLE_READER, "none"), None);
+        assert_eq!(kept_retention("PRECONDITION_FAILED"), None);
+    }
 }

@@ -173,13 +173,13 @@ pub(super) async fn an_unknown_lane_cannot_be_read(ground: &Ground) -> Verdict {
     }
 }
 
-/// Both get some, together they get all.
+/// Both get some, together they get all. Not the message lane, which AMQP gives to one at a time.
 pub(super) async fn two_subscribers_share(ground: &Ground) -> Verdict {
     let (backbone, node) = ready(ground).await?;
     let (news, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
     let mut readers = Vec::new();
     for who in 0..2 {
-        let mut reader = backbone.subscribe(&node, Lane::Message).await.map_err(said)?;
+        let mut reader = backbone.subscribe(&node, Lane::Evidence).await.map_err(said)?;
         let news = news.clone();
         readers.push(tokio::spawn(async move {
             while let Ok(batch) = reader.next(5).await {
@@ -196,7 +196,7 @@ pub(super) async fn two_subscribers_share(ground: &Ground) -> Verdict {
     while busy.len() < 2 || seen.len() < sent {
         ensure!(start.elapsed() < PATIENCE, "{} of {sent} frames, {busy:?} busy", seen.len());
         if busy.len() < 2 {
-            let batch = numbered(&to(&node, Lane::Message), sent..sent + 30, 30);
+            let batch = numbered(&to(&node, Lane::Evidence), sent..sent + 30, 30);
             publish_all(&backbone, batch).await?;
             sent += 30;
         }

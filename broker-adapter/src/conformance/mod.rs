@@ -1,8 +1,8 @@
 //! One suite that every backbone must pass.
 //!
 //! [`run`] plays all checks on a [`Ground`], each with nodes of its own, so that a broker may serve
-//! many runs. `checks.rs` holds what must be true on a calm day, `faults.rs` what must be true when
-//! subscribers and brokers die, `tools.rs` the words that both use.
+//! many runs. `checks.rs` holds what must be true on a calm day, `order.rs` the order of a key,
+//! `faults.rs` what must be true when subscribers and brokers die, `tools.rs` the words of all.
 
 use std::fmt;
 use std::future::Future;
@@ -16,6 +16,7 @@ use crate::Options;
 
 mod checks;
 mod faults;
+mod order;
 mod tools;
 
 /// Longest time for one check.
@@ -111,6 +112,8 @@ const CHECKS: &[(&str, Check)] = checks![
     checks::closed_is_closed,
     checks::set_aside_is_gone_or_returned,
     checks::a_repeated_frame_keeps_its_id,
+    order::replicas_keep_the_order_of_a_key,
+    order::what_comes_back_comes_in_its_order,
     faults::what_was_not_acknowledged_comes_back,
     faults::what_was_acknowledged_stays_away,
     faults::acknowledged_out_of_order,

@@ -42,10 +42,6 @@ mod wire;
 const PROBE: &str = "pli.probe";
 const PROBE_RETENTION: Duration = Duration::from_secs(3600);
 
-/// What a lane's topic takes at once, whatever the broker's default: the largest frame, and the
-/// largest batch that librdkafka makes by itself (`message.max.bytes`), with what surrounds them.
-const MAX_RECORD: &str = "1048576";
-
 /// Between attempts to hand a frame to a full queue.
 const FULL_PAUSE: Duration = Duration::from_millis(5);
 
@@ -258,7 +254,7 @@ impl Kafka {
         let copies = self.options.replication.map_or(-1, i32::from);
         let topic = NewTopic::new(name, i32::from(partitions), TopicReplication::Fixed(copies))
             .set("cleanup.policy", "delete")
-            .set("max.message.bytes", MAX_RECORD)
+            .set("max.message.bytes", &settings.max_bytes)
             .set("retention.ms", &settings.retention);
         match &settings.min_in_sync {
             Some(copies) => topic.set("min.insync.replicas", copies),
@@ -309,8 +305,8 @@ impl Backbone for Kafka {
         let producer = self.producer()?;
         let names = Lane::ALL.map(|lane| topic(&Destination { node: node.clone(), lane }));
         let settings = Settings::new(self.options.retention, &self.options);
-        let topics =
-            names.iter().map(|n| self.new_topic(n, self.options.partitions.max(1), &settings));
+        let partitions = self.options.partitions.unwrap_or(crate::PARTITIONS);
+        let topics = names.iter().map(|n| self.new_topic(n, partitions, &settings));
         self.create_topics(topics.collect()).await?;
         self.await_topics(&producer, &names).await
     }
@@ -417,6 +413,7 @@ impl fmt::Debug for Kafka {
 struct Settings {
     retention: String,
     min_in_sync: Option<String>,
+    max_bytes: String,
 }
 
 impl Settings {
@@ -424,6 +421,7 @@ impl Settings {
         Self {
             retention: retention.map_or_else(|| "-1".to_owned(), |r| r.as_millis().to_string()),
             min_in_sync: options.min_in_sync.map(|copies| copies.to_string()),
+            max_bytes: options.max_bytes.unwrap_or(crate::MIN_MAX_BYTES).to_string(),
         }
     }
 }

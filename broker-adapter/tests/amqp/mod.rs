@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use broker_adapter::conformance::{BAD_DAYS, Ground};
 use broker_adapter::{BackboneError, Destination, Frame, Lane, Options, Outcome, open};
+use lapin::options::QueueDeclareOptions;
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Connection, ConnectionProperties};
 use schemas::ids::NodeId;
 use tokio::net::TcpListener;
 
@@ -75,7 +78,62 @@ async fn lanes_are_as_configured(service: &Service, url: &str) {
         ] {
             assert!(line.contains(setting), "{setting} is not in {line}");
         }
+        let single = line.contains("{\"x-single-active-consumer\",true}");
+        assert_eq!(single, lane == Lane::Message, "{line}");
     }
+    lanes_of_before(service, url).await;
+}
+
+/// Queues that an earlier release made, or somebody else: another retention is kept, and a message
+/// lane that several may read at once is refused, whatever else is different.
+async fn lanes_of_before(service: &Service, url: &str) {
+    let [hours, single] = ["{\"x-message-ttl\",3600000}", "x-single-active-consumer"];
+    let made = async |retention: u64| {
+        let options =
+            Options { retention: Some(Duration::from_secs(retention)), ..Options::default() };
+        let backbone = open(url, options).await.unwrap();
+        let node = services::node();
+        backbone.provision(&node).await.unwrap();
+        node
+    };
+    let node = made(3600).await;
+    let now = Options { retention: None, ..Options::default() };
+    let backbone = open(url, now).await.unwrap();
+    backbone.provision(&node).await.unwrap();
+    let table = service.run("ctl", &["-q", "list_queues", "name", "arguments"]).unwrap();
+    let of = |name: String| table.lines().find(|line| line.starts_with(&name)).unwrap();
+    let kept = of(format!("pli.{node}.message\t"));
+    assert!(kept.contains(hours) && kept.contains(single), "{kept}");
+
+    for retention in [7 * 24, 1] {
+        let node = services::node();
+        declare_as_before(url, &format!("pli.{node}.message"), retention * 3_600_000).await;
+        let backbone = open(url, Options::default()).await.unwrap();
+        let error = backbone.provision(&node).await.unwrap_err();
+        assert!(matches!(error, BackboneError::Configuration(_)), "{error}");
+        assert!(error.to_string().contains(single), "{error}");
+    }
+}
+
+/// The message lane of an earlier release: anybody may read it at any time.
+async fn declare_as_before(url: &str, name: &str, retention: i64) {
+    let connection = Connection::connect(url, ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let text = |value: &str| AMQPValue::LongString(value.into());
+    let mut arguments = FieldTable::default();
+    for (name, value) in [
+        ("x-queue-type", text("quorum")),
+        ("x-dead-letter-exchange", text("pli.returned")),
+        ("x-dead-letter-strategy", text("at-least-once")),
+        ("x-overflow", text("reject-publish")),
+        ("x-delivery-limit", AMQPValue::LongLongInt(1_000)),
+        ("x-message-ttl", AMQPValue::LongLongInt(retention)),
+    ] {
+        arguments.insert(name.into(), value);
+    }
+    let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(name.into(), options, arguments).await.unwrap();
+    connection.close(200, "done".into()).await.unwrap();
 }
 
 async fn over_tls(service: &Service) {

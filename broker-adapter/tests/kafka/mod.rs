@@ -50,7 +50,8 @@ async fn lanes_are_as_configured(service: &Service, url: &str) {
     let options = Options {
         replication: Some(1),
         min_in_sync: Some(1),
-        partitions: 5,
+        partitions: Some(5),
+        max_bytes: Some(2 << 20),
         retention: Some(Duration::from_secs(3600)),
         ..Options::default()
     };
@@ -65,7 +66,7 @@ async fn lanes_are_as_configured(service: &Service, url: &str) {
             "PartitionCount: 5",
             "ReplicationFactor: 1",
             "cleanup.policy=delete",
-            "max.message.bytes=1048576",
+            "max.message.bytes=2097152",
             "min.insync.replicas=1",
             "retention.ms=3600000",
         ] {
@@ -93,7 +94,7 @@ async fn kafka_with_two_brokers() {
     let copies = |min| Options {
         replication: Some(2),
         min_in_sync: Some(min),
-        partitions: 4,
+        partitions: Some(4),
         confirm_timeout: limit,
         ..Options::default()
     };
@@ -142,7 +143,7 @@ async fn until_confirmed(backbone: &dyn Backbone, node: &NodeId) {
 async fn kafka_spreads_keys_over_partitions() {
     let Some((url, _service)) = find("kafka", "PLI_TEST_KAFKA") else { return };
     let node = services::node();
-    let backbone = open(&url, Options { partitions: 4, ..Options::default() }).await.unwrap();
+    let backbone = open(&url, Options { partitions: Some(4), ..Options::default() }).await.unwrap();
     backbone.provision(&node).await.unwrap();
     let keyed = |n: usize| {
         let (to, frame) = frame(&node, n, 10);
