@@ -179,6 +179,15 @@ pub struct BackboneSection {
     /// Copies of each lane; the broker's default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replication: Option<u16>,
+    /// Kafka: copies that must have a frame before it counts as sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_in_sync: Option<u16>,
+    /// Kafka: partitions of each lane when it is made; as many processes can share it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<u16>,
+    /// Kafka: the largest batch of records that a lane takes, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<u32>,
     /// Retention of topics, in hours.
     #[serde(default = "week")]
     pub retention_hours: u32,

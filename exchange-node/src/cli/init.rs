@@ -91,11 +91,13 @@ fn key(dir: &Path, name: &str, id: &NodeId) -> anyhow::Result<PathBuf> {
 
 /// The file, with what an operator needs to know beside each key.
 fn configuration(args: &InitArgs) -> String {
-    let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    [who_and_where(args), keys_and_trust(args), limits_and_logs(&args.id)].join("\n")
+}
+
+fn who_and_where(args: &InitArgs) -> String {
     let InitArgs { id, .. } = args;
-    let [listen, public_url, store, backbone, tsa] =
-        [&args.listen, &args.public_url, &args.store, &args.backbone, &args.tsa]
-            .map(|text| quoted(text));
+    let [listen, public_url, store, backbone] =
+        [&args.listen, &args.public_url, &args.store, &args.backbone].map(|text| quoted(text));
     format!(
         r#"# Configuration of the Pli node {id}. Unknown keys are refused; paths are relative to this file.
 # PLI__SECTION__KEY overrides a key. A URL may be "file:PATH" or "credential:NAME" (systemd), to
@@ -120,9 +122,18 @@ url = {backbone}             # amqp://USER:PASSWORD@HOST/VHOST, kafka://HOST:POR
 # key = "broker/key.pem"
 # namespace = "test"         # apart from other networks on the same broker
 # replication = 3            # copies of each lane; the broker's default when absent
+# min_in_sync = 2            # Kafka: copies that must have a frame before it counts as sent
+# partitions = 3             # Kafka: parts of each lane when it is made; as many processes share it
+# max_bytes = 1048576        # Kafka: largest batch of records that a lane takes; at least this
 retention_hours = 168        # how long lanes keep frames for a node that is away
+"#
+    )
+}
 
-[keys]
+fn keys_and_trust(args: &InitArgs) -> String {
+    let tsa = quoted(&args.tsa);
+    format!(
+        r#"[keys]
 seal_key = "keys/seal.key"   # PKCS#8 PEM; never leaves this machine
 seal_chain = "keys/seal.pem" # from the central authority, leaf first
 encryption_key = "keys/encryption.key"
@@ -142,8 +153,13 @@ poll_ms = 1000
 urls = [{tsa}]               # tried in order
 interval_ms = 1000           # longest wait for a round of anchoring
 max_batch = 100000           # most evidence under one token
+"#
+    )
+}
 
-[limits]
+fn limits_and_logs(id: &NodeId) -> String {
+    format!(
+        r#"[limits]
 max_unanchored_age_s = 14400 # older unanchored evidence: submissions are refused
 inbox_visibility_s = 60      # an unacknowledged inbox item comes back after this
 token_s = 3600
@@ -167,6 +183,11 @@ format = "text"              # or json
 # service_name = "pli-{id}"
 "#
     )
+}
+
+/// As TOML writes a text.
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
 }
 
 #[cfg(test)]
@@ -193,5 +214,17 @@ mod tests {
         assert_eq!(config.tsa.urls, ["http://tsa.example/"]);
         let limits = format!("{:?}", LimitsSection::default());
         assert_eq!(format!("{:?}", config.limits), limits, "the file says the defaults");
+        // What is commented out can be put in, and is what its comment says.
+        let text = configuration(&args);
+        let names = ["replication", "min_in_sync", "partitions", "max_bytes"];
+        let text = names.iter().fold(text, |text, name| {
+            text.replacen(&format!("\n# {name} = "), &format!("\n{name} = "), 1)
+        });
+        std::fs::write(&file, text).unwrap();
+        let config = Config::read(&file, std::iter::empty()).unwrap();
+        let lane = config.backbone.all().next().unwrap();
+        assert_eq!((lane.replication, lane.min_in_sync), (Some(3), Some(2)));
+        assert_eq!(lane.partitions, Some(broker_adapter::PARTITIONS));
+        assert_eq!(lane.max_bytes, Some(broker_adapter::MIN_MAX_BYTES));
     }
 }

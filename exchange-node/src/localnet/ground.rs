@@ -269,6 +269,9 @@ fn roads(plan: &NodePlan, state: &State, home: &Path) -> anyhow::Result<Backbone
             certificate: own.as_ref().map(|own| own.certificate.clone()),
             key: own.map(|own| own.key),
             replication: None,
+            min_in_sync: None,
+            partitions: None,
+            max_bytes: None,
             retention_hours: 7 * 24,
         });
     }
