@@ -72,6 +72,11 @@ impl Wakes {
         self.0.wake.notify_one();
     }
 
+    /// The head of a line has gone: the next may.
+    pub fn line_moves(&self) {
+        self.0.wake.notify_one();
+    }
+
     /// Waits for deliveries to go on with, at most `longest`.
     pub async fn wake(&self, longest: Duration) {
         let _ = tokio::time::timeout(longest, self.0.wake.notified()).await;

@@ -27,8 +27,10 @@ pub struct Publication {
     pub trace: Option<TraceContext>,
 }
 
-/// Nothing that a trace says may keep a publication from going out.
-fn context<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TraceContext>, D::Error> {
+/// Nothing that a trace says may keep what is stored with it from going on.
+pub(crate) fn context<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<TraceContext>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     Ok(text.and_then(|text| text.parse().ok()))
 }

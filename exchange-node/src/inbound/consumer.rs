@@ -7,7 +7,7 @@ use std::time::Duration;
 use broker_adapter::{Lane, Receipt, Received as Frame, Subscription};
 use exchange_store::StoreError;
 use exchange_store::content::ContentError;
-use exchange_store::rows::{Cause, Change, EffectKind, NewEffect, SetAside};
+use exchange_store::rows::SetAside;
 use rayon::prelude::*;
 use schemas::evidence::UserContentInfo;
 use schemas::ids::MessageId;
@@ -21,8 +21,8 @@ use crate::engine::item::{Fact, Work};
 use crate::inbound::Unbelieved;
 use crate::inbound::assembly::Assembly;
 use crate::inbound::check::{Checked, Checker};
-use crate::inbound::dispatch::Found;
 use crate::inbound::evidence::Claim;
+use crate::inbound::line;
 use crate::inbound::recollection::Recollection;
 use crate::inbound::trace::Receiving;
 use crate::node::Node;
@@ -31,14 +31,11 @@ use crate::recollection;
 use crate::roads::Road;
 use crate::telemetry::figures;
 use crate::telemetry::spans::{Kind, Tracer};
-use crate::workers::wake;
 
 /// Most frames of one batch of the message and evidence lanes.
 const MAX_BATCH: usize = 256;
 /// Most parts of content written under one flush.
 const MAX_PARTS: usize = 8;
-/// Octets of content that are verified while other dispatches wait; more is verified apart.
-const AT_ONCE: u64 = 4 << 20;
 /// Wait before a dependency that failed is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -134,7 +131,7 @@ async fn read(
         let fates = loop {
             let tried = match lane {
                 Lane::Content => place(node, assembly, &batch).await,
-                Lane::Message | Lane::Evidence => believe(node, lane, &batch, &receiving).await,
+                Lane::Message | Lane::Evidence => believe(node, &batch, &receiving).await,
             };
             match tried {
                 Ok(fates) => break fates,
@@ -234,7 +231,6 @@ async fn place(node: &Node, assembly: &mut Assembly, batch: &[Frame]) -> Result<
 /// Checks frames on all cores, and feeds their facts to the engine.
 async fn believe(
     node: &Arc<Node>,
-    lane: Lane,
     batch: &[Frame],
     receiving: &Receiving,
 ) -> Result<Vec<Fate>, Again> {
@@ -278,11 +274,16 @@ async fn believe(
         fates.push(fate);
     }
     evidence_work(node, claims, &mut work).await?;
-    dispatch_work(node, lane, (batch, receiving), founds, &mut work).await?;
+    let inline: Vec<_> = founds.iter().flat_map(|(_, f)| f.inline.iter().cloned()).collect();
+    if !inline.is_empty() {
+        node.content.put_all(inline).await?;
+    }
+    let later = line::sort(node, (batch, receiving), founds, &mut work).await?;
     for (i, one) in &mut work {
         one.trace = receiving.context(*i);
     }
     feed(node, work, &mut fates).await?;
+    line::keep(node, later).await?;
     // After what came before them.
     for recall in recalls {
         recollection::received(node, recall).await?;
@@ -330,8 +331,8 @@ async fn recollected(
         work.push((place, one.into_work()));
         return Ok(());
     }
-    let body = schemas::frame::encode(&one.plain);
-    park(node, Lane::Message, body, &one.found, receiving.context(place)).await
+    let row = line::row(node, one.plain, &one.found, receiving.context(place));
+    line::keep(node, vec![row]).await
 }
 
 /// Compares claims with the messages that they are about.
@@ -366,78 +367,6 @@ async fn evidence_work(
             .collect();
         work.push((i, Work::new(delivery, Fact::Evidence(facts))));
     }
-    Ok(())
-}
-
-/// Stores inline content under one flush; parks dispatches whose content is still on its way.
-async fn dispatch_work(
-    node: &Node,
-    lane: Lane,
-    (batch, receiving): (&[Frame], &Receiving),
-    founds: Vec<(usize, Found)>,
-    work: &mut Vec<(usize, Work)>,
-) -> Result<(), Again> {
-    let inline: Vec<_> = founds.iter().flat_map(|(_, f)| f.inline.iter().cloned()).collect();
-    if !inline.is_empty() {
-        node.content.put_all(inline).await?;
-    }
-    for (i, mut found) in founds {
-        if !node.recollection.is_over() {
-            // It may have been decided about before the node was restored.
-            if let Some(received) = batch.get(i) {
-                let body = received.frame.body.to_vec();
-                park(node, lane, body, &found, receiving.context(i)).await?;
-            }
-        } else if found.apart.is_empty() || !found.arrived.findings.is_empty() {
-            work.push((i, found.into_work()));
-        } else if found.apart.iter().map(|c| c.cipher_size).sum::<u64>() <= AT_ONCE
-            && node.content_is_here(&found.apart).await?
-        {
-            node.check_plaintexts(&mut found).await?;
-            work.push((i, found.into_work()));
-        } else if let Some(received) = batch.get(i) {
-            let body = received.frame.body.to_vec();
-            park(node, lane, body, &found, receiving.context(i)).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Keeps a dispatch until its content has arrived and is verified: an effect row, so that its frame may be
-/// acknowledged and nothing behind it waits.
-async fn park(
-    node: &Node,
-    lane: Lane,
-    body: Vec<u8>,
-    found: &Found,
-    trace: Option<TraceContext>,
-) -> Result<(), Again> {
-    let now = node.clock.now();
-    let effect = NewEffect {
-        kind: EffectKind::Wake,
-        delivery: None,
-        to: None,
-        order_key: wake::order_key(found.delivery, trace),
-        due: now,
-        payload: body,
-    };
-    let change = Change {
-        cause: Cause(format!("parked/{}/{}", lane.as_str(), found.arrived.sealed.sha256)),
-        outcome: Vec::new(),
-        now,
-        message: None,
-        deliveries: Vec::new(),
-        evidence: Vec::new(),
-        effects: vec![effect],
-        events: Vec::new(),
-        keys: Vec::new(),
-        uploads: Vec::new(),
-        uses: Vec::new(),
-        settles: Vec::new(),
-        erases: Vec::new(),
-    };
-    node.store.commit(std::slice::from_ref(&change)).await?;
-    node.wakes.after(&change);
     Ok(())
 }
 

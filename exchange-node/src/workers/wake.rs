@@ -1,14 +1,14 @@
-//! Goes on with deliveries that asked for it, and with dispatches that waited for their content.
+//! Goes on with deliveries that asked for it, and with dispatches that stand in the line of their
+//! conversation ([`mod@line`]): the head of each, as soon as its content is here.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use exchange_core::refusal::Refusal;
 use exchange_store::StoreError;
 use exchange_store::rows::{Claimed, EffectKind, Settlement};
-use schemas::frame::{DispatchFrame, decode};
-use schemas::ids::DeliveryId;
+use schemas::dispatch::ContentRef;
 use schemas::problem::Code;
 use schemas::time::{DAY, MINUTE, SECOND};
 use schemas::trace::TraceContext;
@@ -20,6 +20,7 @@ use crate::engine::{EngineError, What};
 use crate::inbound::check::Checked;
 use crate::inbound::consumer::Again;
 use crate::inbound::dispatch::Found;
+use crate::inbound::line::{self, Standing};
 use crate::node::Node;
 
 const LEASE: i64 = 10 * SECOND;
@@ -34,18 +35,24 @@ pub const REDRIVE: &[u8] = b"redrive";
 /// Dispatches whose content is verified at once.
 const VERIFYING: usize = 2;
 
+/// Dispatches of whose content is asked at each round; others are looked at when they are due.
+const ABSENT: usize = 1_000;
+
 /// The worker of one process.
 struct Waker {
     node: Arc<Node>,
     /// Dispatches whose content is being verified.
     underway: Mutex<HashSet<i64>>,
     verifying: Semaphore,
+    /// What the dispatches wait for that this process has looked at in vain.
+    absent: Mutex<HashMap<i64, Vec<ContentRef>>>,
 }
 
 /// Works until the node stops.
 pub async fn run(node: Arc<Node>, stop: CancellationToken) {
     let verifying = Semaphore::new(VERIFYING);
-    let waker = Arc::new(Waker { node, underway: Mutex::default(), verifying });
+    let waker =
+        Arc::new(Waker { node, underway: Mutex::default(), verifying, absent: Mutex::default() });
     while !stop.is_cancelled() {
         match waker.round().await {
             Ok(0) => tokio::select! {
@@ -64,6 +71,7 @@ pub async fn run(node: Arc<Node>, stop: CancellationToken) {
 impl Waker {
     async fn round(self: &Arc<Self>) -> Result<usize, Again> {
         let node = &self.node;
+        self.hurry().await?;
         let now = node.clock.now();
         let claimed = node.store.claim(EffectKind::Wake, now, LEASE, MAX_BATCH).await?;
         let count = claimed.len();
@@ -82,8 +90,17 @@ impl Waker {
                     });
                 }
                 None => match parked(node, &claim).await? {
-                    Parked::Here(found) => self.verify(&claim, found),
+                    Parked::Here(mut found, trace) if line::is_little(&found) => {
+                        node.check_plaintexts(&mut found).await?;
+                        work.push(decidable(claim.id, *found, trace));
+                    }
+                    Parked::Here(found, trace) => self.verify(claim.id, found, trace),
+                    Parked::Absent(content, settlement) => {
+                        self.remember(claim.id, content);
+                        settled.push(settlement);
+                    }
                     Parked::Settled(settlement) => settled.push(settlement),
+                    Parked::SteppedOut => {}
                 },
             }
         }
@@ -91,10 +108,33 @@ impl Waker {
         Ok(count)
     }
 
+    fn remember(&self, id: i64, content: Vec<ContentRef>) {
+        let mut absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
+        if absent.len() < ABSENT {
+            absent.insert(id, content);
+        }
+    }
+
+    /// A dispatch whose content has come is due at once: others may stand behind it.
+    async fn hurry(&self) -> Result<(), Again> {
+        let absent: Vec<_> = {
+            let absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
+            absent.iter().map(|(id, content)| (*id, content.clone())).collect()
+        };
+        let mut here = Vec::new();
+        for (id, content) in absent {
+            if self.node.content_is_here(&content).await? {
+                let (due, error) = (self.node.clock.now(), "its content has come".to_owned());
+                here.push(Settlement::Retry { id, due, error });
+                self.absent.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            }
+        }
+        Ok(settle(&self.node, &here).await?)
+    }
+
     /// Verifies content beside everything else: a gigabyte takes seconds. A claim that brings the
     /// same dispatch again meanwhile prolongs its lease.
-    fn verify(self: &Arc<Self>, claim: &Claimed, mut found: Box<Found>) {
-        let (id, trace) = (claim.id, traced(claim));
+    fn verify(self: &Arc<Self>, id: i64, mut found: Box<Found>, trace: Option<TraceContext>) {
         if !self.underway.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
             return;
         }
@@ -103,18 +143,24 @@ impl Waker {
             let turn = this.verifying.acquire().await;
             let verified = async {
                 this.node.check_plaintexts(&mut found).await?;
-                let mut work = found.into_work();
-                work.settles.push(id);
-                work.trace = trace;
-                feed(&this.node, vec![work], &mut Vec::new()).await
+                feed(&this.node, vec![decidable(id, *found, trace)], &mut Vec::new()).await
             };
             if let Err(error) = verified.await {
                 tracing::warn!(%error, "a content is verified again when its lease ends");
             }
             drop(turn);
             this.underway.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            this.node.wakes.line_moves();
         });
     }
+}
+
+/// A dispatch whose turn has come.
+fn decidable(id: i64, found: Found, trace: Option<TraceContext>) -> Work {
+    let mut work = found.into_work();
+    work.settles.push(id);
+    work.trace = trace;
+    work
 }
 
 /// What a verb of the command line asks of the node, or what the engine asked of itself.
@@ -128,19 +174,6 @@ fn wanted(claim: &Claimed) -> Fact {
 /// The span in which the engine asked itself to go on.
 fn asked_by(claim: &Claimed) -> Option<TraceContext> {
     std::str::from_utf8(&claim.effect.payload).ok()?.parse().ok()
-}
-
-/// The order key of a dispatch that waits. It ends with the span that brought the dispatch: the row
-/// has no other place that an earlier release, which may run beside this one, would not read.
-#[must_use]
-pub fn order_key(delivery: DeliveryId, trace: Option<TraceContext>) -> String {
-    let trace = trace.map(|trace| format!("/{trace}")).unwrap_or_default();
-    format!("parked/{delivery}{trace}")
-}
-
-/// The span that brought a dispatch that waited.
-fn traced(claim: &Claimed) -> Option<TraceContext> {
-    claim.effect.order_key.rsplit('/').next()?.parse().ok()
 }
 
 /// Tells the engine, and settles what it refuses.
@@ -178,33 +211,41 @@ async fn settle(node: &Node, settled: &[Settlement]) -> Result<(), StoreError> {
 }
 
 enum Parked {
-    Here(Box<Found>),
+    Here(Box<Found>, Option<TraceContext>),
+    Absent(Vec<ContentRef>, Settlement),
     Settled(Settlement),
+    SteppedOut,
 }
 
-/// Looks again at a dispatch that waited for its content.
+/// Looks again at a dispatch that stands in a line.
 async fn parked(node: &Node, claim: &Claimed) -> Result<Parked, Again> {
     let dead = |error: String| Parked::Settled(Settlement::Dead { id: claim.id, error });
-    let checker = node.checker();
-    let checked = match decode::<DispatchFrame>(&claim.effect.payload) {
-        Ok(body) => checker.check_dispatch(body),
+    let standing = match Standing::from_bytes(&claim.effect.payload) {
+        Ok(standing) => standing,
         Err(e) => return Ok(dead(e.to_string())),
     };
-    let found = match checked {
+    let found = match node.checker().check_dispatch(standing.frame.clone()) {
         Ok(Checked::Dispatch(found)) => found,
         Ok(_) => return Ok(dead("not a dispatch".to_owned())),
         Err(e) => return Ok(dead(e.to_string())),
     };
-    if found.arrived.findings.is_empty() && !node.content_is_here(&found.apart).await? {
-        if claim.attempts > MAX_LOOKS {
-            return Ok(dead("the content never came".to_owned()));
-        }
-        let wait = (SECOND / 2).saturating_mul(1 << claim.attempts.min(7)).min(MINUTE);
-        let due = node.clock.now().plus(wait);
-        let error = "waiting for content".to_owned();
-        return Ok(Parked::Settled(Settlement::Retry { id: claim.id, due, error }));
+    if !found.arrived.findings.is_empty() || node.content_is_here(&found.apart).await? {
+        return Ok(Parked::Here(found, standing.trace));
     }
-    Ok(Parked::Here(found))
+    if claim.attempts > MAX_LOOKS {
+        return Ok(dead("the content never came".to_owned()));
+    }
+    let place = (claim.id, claim.effect.order_key.as_str());
+    if let Some(change) = line::step_out(node, place, &standing, &found) {
+        tracing::warn!(delivery = %found.delivery, "its content is late: others go before it");
+        node.store.commit(std::slice::from_ref(&change)).await?;
+        node.wakes.after(&change);
+        return Ok(Parked::SteppedOut);
+    }
+    let wait = (SECOND / 2).saturating_mul(1 << claim.attempts.min(7)).min(MINUTE);
+    let due = node.clock.now().plus(wait);
+    let error = "waiting for content".to_owned();
+    Ok(Parked::Absent(found.apart, Settlement::Retry { id: claim.id, due, error }))
 }
 
 #[cfg(test)]

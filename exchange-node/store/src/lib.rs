@@ -114,6 +114,9 @@ pub trait Store: Send + Sync + Debug {
         limit: u32,
     ) -> Result<Vec<Claimed>, StoreError>;
 
+    /// Of these order keys, those of which an effect of a kind waits, claimed or not.
+    async fn waiting(&self, kind: EffectKind, keys: &[String]) -> Result<Vec<String>, StoreError>;
+
     /// Settles claimed effects: done (the row goes), retried later, or set aside (dead letter).
     /// Says whether effects that stood behind them may be claimed now.
     async fn settle(&self, batch: &[Settlement], now: Timestamp) -> Result<bool, StoreError>;

@@ -127,6 +127,7 @@ statements! {
     QUEUE_RETRY = "queue_retry";
     QUEUE_TRIED = "queue_tried";
     QUEUE_UNSENT = "queue_unsent";
+    QUEUE_WAITING = "queue_waiting";
     SET_ASIDE_INSERT = "set_aside_insert";
     STAPLED_FIND = "stapled_find";
     STAPLED_INSERT = "stapled_insert";

@@ -55,6 +55,10 @@ impl Store for SqlStore {
         work::claim(&self.db, kind, now, lease_ms, limit).await
     }
 
+    async fn waiting(&self, kind: EffectKind, keys: &[String]) -> Result<Vec<String>, StoreError> {
+        work::waiting(&self.db, kind, keys).await
+    }
+
     async fn settle(&self, batch: &[Settlement], _now: Timestamp) -> Result<bool, StoreError> {
         work::settle(&self.db, batch).await
     }

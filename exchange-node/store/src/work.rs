@@ -196,6 +196,17 @@ fn claimed(kind: EffectKind, row: Waiting, probes: &HashSet<i64>) -> Result<Clai
     })
 }
 
+/// Of these order keys, those of which a row of a kind waits.
+pub(crate) async fn waiting(
+    db: &Db,
+    kind: EffectKind,
+    keys: &[String],
+) -> Result<Vec<String>, StoreError> {
+    let args = Args::new().text(kind_name(kind)).texts(keys.iter().map(String::as_str));
+    let rows: Vec<(String,)> = db.fetch(sql::QUEUE_WAITING, args).await?;
+    Ok(rows.into_iter().map(|(key,)| key).collect())
+}
+
 /// Settles claimed rows; those that are gone are passed over.
 pub(crate) async fn settle(db: &Db, batch: &[Settlement]) -> Result<bool, StoreError> {
     let mut ids = Vec::new();

@@ -109,10 +109,11 @@ impl Faulty {
             return Ok(Vec::new());
         }
         let site = Arc::clone(&self.site);
+        let version = site.version(topic);
         let noted = async {
             let answer = work.await;
             match &answer {
-                Ok(rows) if rows.is_empty() => site.found_nothing(topic, &name, now),
+                Ok(rows) if rows.is_empty() => site.found_nothing(version, &name, now),
                 _ => {
                     again.into_iter().for_each(|at| site.agenda.add(at));
                     site.written(&[topic]);
@@ -193,6 +194,9 @@ impl Store for Faulty {
     async fn set_aside(&self, rows: &[SetAside]) -> Result<(), StoreError> {
         self.write("set_aside", &[], self.site.store.set_aside(rows)).await
     }
+    async fn waiting(&self, kind: EffectKind, keys: &[String]) -> Result<Vec<String>, StoreError> {
+        self.read("waiting", self.site.store.waiting(kind, keys)).await
+    }
     async fn queue(&self, query: &QueueQuery) -> Result<Vec<QueueRow>, StoreError> {
         self.read("queue", self.site.store.queue(query)).await
     }
@@ -205,9 +209,10 @@ impl Store for Faulty {
         if self.site.is_idle(Topic::Queue, "unsent", now) {
             return Ok(0);
         }
+        let version = self.site.version(Topic::Queue);
         let unsent = self.read("unsent", self.site.store.unsent(most)).await?;
         if unsent == 0 {
-            self.site.found_nothing(Topic::Queue, "unsent", now);
+            self.site.found_nothing(version, "unsent", now);
         }
         Ok(unsent)
     }
@@ -250,9 +255,10 @@ impl Store for Faulty {
         if self.site.is_idle(Topic::Objects, "unanchored", now) {
             return Ok(Vec::new());
         }
+        let version = self.site.version(Topic::Objects);
         let rows = self.read("unanchored", self.site.store.unanchored(after, limit)).await?;
         if rows.is_empty() && after == 0 {
-            self.site.found_nothing(Topic::Objects, "unanchored", now);
+            self.site.found_nothing(version, "unanchored", now);
         }
         Ok(rows)
     }
@@ -262,9 +268,10 @@ impl Store for Faulty {
         if self.site.is_idle(Topic::Objects, "oldest", now) {
             return Ok(None);
         }
+        let version = self.site.version(Topic::Objects);
         let oldest = self.read("oldest", self.site.store.oldest_unanchored()).await?;
         if oldest.is_none() {
-            self.site.found_nothing(Topic::Objects, "oldest", now);
+            self.site.found_nothing(version, "oldest", now);
         }
         Ok(oldest)
     }

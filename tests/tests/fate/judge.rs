@@ -341,8 +341,7 @@ impl Judge<'_> {
                 _ => false,
             };
             if !fine {
-                let error = row.error.unwrap_or_default();
-                self.fault(format!("{id}: {} in the queue: {error}", row.state));
+                self.fault(format!("{id}: in the queue: {row:?}"));
             }
         }
         if let Some(at) = at_once(site.store.oldest_unanchored()).unwrap() {

@@ -81,7 +81,10 @@ fn send_again(site: &Site, dice: &Dice) {
     let id = *dice.one(&ids);
     count(Tally::Operator);
     site.times.note(|| format!("{}: operator: sends {id} again", site.plan.id));
-    at_once(site.store.commit(&[wake(id, site.times.now())])).unwrap();
+    let due = site.times.now();
+    at_once(site.store.commit(&[wake(id, due)])).unwrap();
+    // A node whose clock is behind finds it not due yet.
+    site.agenda.add(due);
     site.written(&[Topic::Queue]);
 }
 

@@ -199,6 +199,12 @@ impl Site {
         self.times.stir();
     }
 
+    /// How often something was written so far: asked before a look, which may miss what is written
+    /// while it goes on.
+    pub fn version(&self, topic: Topic) -> u64 {
+        self.versions[topic as usize].load(Ordering::SeqCst)
+    }
+
     /// Whether a look at `now` finds what it found last time: nothing.
     pub fn is_idle(&self, topic: Topic, look: &str, now: Timestamp) -> bool {
         let version = self.versions[topic as usize].load(Ordering::SeqCst);
@@ -206,9 +212,8 @@ impl Site {
         idle.get(look).is_some_and(|(seen, at)| *seen == version && !self.agenda.any(*at, now))
     }
 
-    /// A look at `now` has found nothing.
-    pub fn found_nothing(&self, topic: Topic, look: &str, now: Timestamp) {
-        let version = self.versions[topic as usize].load(Ordering::SeqCst);
+    /// A look at `now` has found nothing of what was written up to `version`.
+    pub fn found_nothing(&self, version: u64, look: &str, now: Timestamp) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.insert(look.to_owned(), (version, now));
     }

@@ -53,6 +53,7 @@ const CHECKS: &[(&str, Check)] = checks![
     lists::figures_and_probe,
     lists::anchors_of_ten_thousand,
     queue::leases_and_order,
+    queue::what_waits_of_a_key,
     queue::death_and_redrive,
     queue::set_aside_once,
     queue::one_hot_key_among_many,

@@ -75,6 +75,42 @@ pub(super) async fn leases_and_order(url: String) -> Result<(), Wrong> {
     same("settled by a change", payloads(&claim(store, now, 9).await?), ["b3"])
 }
 
+/// Whether something of a key waits: leased, retried, handed on, redriven; not when it is dead.
+pub(super) async fn what_waits_of_a_key(url: String) -> Result<(), Wrong> {
+    let store = open(&url).await?;
+    let store = store.as_ref();
+    let keys = ["a", "b", "c"].map(str::to_owned);
+    let waits = async || {
+        let mut waiting = store.waiting(EffectKind::Publish, &keys).await?;
+        waiting.sort();
+        Ok::<_, Wrong>(waiting.join(" "))
+    };
+    same("nothing yet", waits().await?, "")?;
+    let wake = NewEffect { kind: EffectKind::Wake, ..effect("c", NOON, b"wake") };
+    let later = effect("b", NOON.plus(9), b"b1");
+    let effects = vec![effect("a", NOON, b"a1"), effect("a", NOON, b"a2"), later, wake];
+    bring(store, "c", effects).await?;
+    same("of this kind, due or not", waits().await?, "a b")?;
+    let first = only(claim(store, NOON, 9).await?)?;
+    same("leased", waits().await?, "a b")?;
+    let retry = Settlement::Retry { id: first.id, due: NOON.plus(99), error: "down".into() };
+    store.settle(&[retry], NOON).await?;
+    same("retried", waits().await?, "a b")?;
+    store.settle(&[Settlement::Done(first.id)], NOON).await?;
+    same("the next", waits().await?, "a b")?;
+    let next = only(claim(store, NOON, 9).await?)?;
+    store.settle(&[Settlement::Dead { id: next.id, error: "refused".into() }], NOON).await?;
+    same("a dead one waits no more", waits().await?, "b")?;
+    same("redriven", store.redrive(&[next.id], NOON).await?, 1)?;
+    same("it waits again", waits().await?, "a b")?;
+    // The head goes with the change that answers it: at no instant is neither to be seen.
+    let mut answer = change("answer");
+    answer.settles = vec![only(claim(store, NOON, 9).await?)?.id];
+    written(store, &[answer]).await?;
+    same("settled by a change", waits().await?, "b")?;
+    same("of no keys", store.waiting(EffectKind::Publish, &[]).await?.len(), 0)
+}
+
 /// The dead make way; redriven, they go before the younger that still wait.
 pub(super) async fn death_and_redrive(url: String) -> Result<(), Wrong> {
     let store = open(&url).await?;
