@@ -22,6 +22,7 @@ mod hosting;
 mod killed;
 mod large;
 mod operators;
+mod order;
 mod outages;
 mod plaintext;
 mod pressure;

@@ -16,15 +16,15 @@ use tempfile::TempDir;
 use tests::net::{Api, Net, SOON, events, state, text_at};
 
 /// Two processes of each node, on PostgreSQL.
-struct Ground {
-    net: Net,
+pub(crate) struct Ground {
+    pub(crate) net: Net,
     options: Vec<String>,
     _file: TempDir,
 }
 
 impl Ground {
     /// None when there is no database server.
-    fn up(backbone: Option<String>) -> Option<Self> {
+    pub(crate) fn up(backbone: Option<String>) -> Option<Self> {
         let Ok(pg) = std::env::var("PLI_TEST_PG") else {
             tests::net::skipped("replicas", "PLI_TEST_PG");
             return None;
@@ -44,12 +44,12 @@ impl Ground {
         Some(Self { net: Net::up_with(&args).unwrap(), options, _file: file })
     }
 
-    fn start(&self) {
+    pub(crate) fn start(&self) {
         let args: Vec<&str> = self.options.iter().map(String::as_str).collect();
         self.net.start(&args).unwrap();
     }
 
-    async fn agencies(&self) -> [Api; 2] {
+    pub(crate) async fn agencies(&self) -> [Api; 2] {
         [self.net.member(0, 0).await.unwrap(), self.net.member_at(0, 0, 0).await.unwrap()]
     }
 
