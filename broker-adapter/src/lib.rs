@@ -277,8 +277,8 @@ impl Options {
 /// EXTERNAL on AMQP, mutual TLS on Kafka.
 ///
 /// # Errors
-/// The URL is not one of these, an option does not fit it, the feature is not in this build, or a
-/// first connection fails (Kafka connects later, when it is needed).
+/// The URL is not one of these, an option does not fit it, the feature is not in this build, or the
+/// broker refuses (Kafka connects later, when it is needed). A broker that is away is no error.
 pub async fn open(url: &str, options: Options) -> Result<Arc<dyn Backbone>, BackboneError> {
     let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
     options.check(scheme)?;

@@ -63,6 +63,15 @@ impl Link {
         format!("{}:{}/{}", self.uri.authority.host, self.uri.authority.port, self.uri.vhost)
     }
 
+    /// Whether anybody listens at the broker's address. Who listens and cannot be talked to is not
+    /// away: a certificate does not fit, or it is no broker.
+    pub(super) async fn listens(&self) -> bool {
+        let place = (self.uri.authority.host.as_str(), self.uri.authority.port);
+        let connected = tokio::net::TcpStream::connect(place);
+        let answer = tokio::time::timeout(self.options.confirm_timeout, connected).await;
+        matches!(answer, Ok(Ok(_)))
+    }
+
     /// A new channel; connects first where needed.
     pub(super) async fn channel(&self) -> Result<Channel, BackboneError> {
         let mut live = self.live.lock().await;

@@ -61,7 +61,13 @@ impl Amqp {
         let inward = Arc::new(Link::new(url, "in", Arc::clone(&options))?);
         let bulk_out = Arc::new(Link::new(url, "content out", Arc::clone(&options))?);
         let bulk_in = Arc::new(Link::new(url, "content in", Arc::clone(&options))?);
-        outward.publisher().await?;
+        if let Err(error) = outward.publisher().await {
+            if !matches!(error, BackboneError::Unreachable(_)) || outward.listens().await {
+                return Err(error);
+            }
+            // As it will be now and then: whoever reads or publishes connects again.
+            tracing::warn!(broker = outward.broker(), %error, "the broker is away");
+        }
         let probe_is_made = AtomicBool::new(false);
         Ok(Self { options, outward, inward, bulk_out, bulk_in, probe_is_made })
     }

@@ -44,6 +44,7 @@ async fn amqp_with_a_broker_of_its_own() {
     over_tls(&service).await;
     refused(&url).await;
     lanes_are_as_configured(&service, &url).await;
+    away_at_first(&service, &url).await;
     let memory = ["set_vm_memory_high_watermark", "absolute"];
     short_of(&service, &url, &[memory[0], memory[1], "20MB"], &[memory[0], memory[1], "512MB"])
         .await;
@@ -51,6 +52,27 @@ async fn amqp_with_a_broker_of_its_own() {
     short_of(&service, &url, &[disk, "900000GB"], &[disk, "50MB"]).await;
     let broker = Some(Box::new(Mortal(service)) as Box<_>);
     pass_some(&Ground { broker, ..ground(url) }, &BAD_DAYS).await;
+}
+
+/// A node that starts while its broker is away starts, and finds it when it is back.
+async fn away_at_first(service: &Service, url: &str) {
+    service.run("stop", &[]).unwrap();
+    let backbone = open(url, Options::default()).await.unwrap();
+    let error = backbone.probe().await.unwrap_err();
+    assert!(matches!(error, BackboneError::Unreachable(_)), "{error}");
+    service.run("start", &[]).unwrap();
+    let node = services::node();
+    backbone.provision(&node).await.unwrap();
+    let mut reader = backbone.subscribe(&node, Lane::Message).await.unwrap();
+    let to = Destination { node, lane: Lane::Message };
+    let frame = Frame {
+        id: "late".to_owned(),
+        attributes: Vec::new(),
+        key: "k".to_owned(),
+        body: "body".into(),
+    };
+    assert_eq!(backbone.publish(vec![(to, frame)]).await, [Outcome::Confirmed]);
+    assert_eq!(reader.next(1).await.unwrap()[0].frame.id, "late");
 }
 
 /// What `rabbitmqctl` says of the queues is what the options asked for.
