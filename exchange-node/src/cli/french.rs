@@ -217,7 +217,10 @@ const TABLE: &[(&str, &str)] = &[
     ("queue", "Ce qui attend, ce qui est abandonné, ce qui est mis de côté"),
     ("queue list", "Ce qui attend d'être envoyé, ce qui est abandonné, ce qui est mis de côté"),
     ("queue list#to", "Seulement vers ce nœud"),
-    ("queue redrive", "Réessayer ce qui était abandonné, ou renvoyer ce qui a été envoyé"),
+    (
+        "queue redrive",
+        "Réessayer ce qui était abandonné ou mis de côté, ou renvoyer ce qui a été envoyé",
+    ),
     ("queue redrive#ids", "Lignes de `pli queue list`"),
     ("queue redrive#all", "Tout ce qui était abandonné"),
     ("queue redrive#message", "Un pli, quoi qu'il soit devenu ; répétable"),

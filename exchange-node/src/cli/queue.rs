@@ -29,7 +29,7 @@ const PAGE: u32 = 500;
 pub(super) enum QueueVerb {
     /// What waits to be sent, what was given up, what was set aside
     List(ListArgs),
-    /// Try again what was given up, or send again what was sent
+    /// Try again what was given up or set aside, or send again what was sent
     #[command(after_help = "Examples:\n  \
         pli queue redrive 17 18 --reason 'lanes were missing'\n  \
         pli queue redrive --all --reason 'the broker is mended'\n  \

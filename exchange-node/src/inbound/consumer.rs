@@ -22,6 +22,7 @@ use crate::inbound::Unbelieved;
 use crate::inbound::assembly::Assembly;
 use crate::inbound::check::{Checked, Checker};
 use crate::inbound::evidence::Claim;
+use crate::inbound::kept::Kept;
 use crate::inbound::line;
 use crate::inbound::recollection::Recollection;
 use crate::inbound::trace::Receiving;
@@ -190,12 +191,17 @@ fn aside(node: &Node, lane: Lane, received: &Frame, why: &Unbelieved) -> SetAsid
         code: why.code.as_str().to_owned(),
         detail: why.detail.clone(),
         body: received.frame.body.to_vec(),
+        frame: Kept::of(lane, &received.frame).to_bytes(),
         at: node.clock.now(),
     }
 }
 
 /// Places parts of content.
-async fn place(node: &Node, assembly: &mut Assembly, batch: &[Frame]) -> Result<Vec<Fate>, Again> {
+pub(super) async fn place(
+    node: &Node,
+    assembly: &mut Assembly,
+    batch: &[Frame],
+) -> Result<Vec<Fate>, Again> {
     let checker = node.checker();
     let frames: Vec<_> = batch.iter().map(|r| r.frame.clone()).collect();
     let checked = tokio::task::spawn_blocking(move || {
@@ -229,7 +235,7 @@ async fn place(node: &Node, assembly: &mut Assembly, batch: &[Frame]) -> Result<
 }
 
 /// Checks frames on all cores, and feeds their facts to the engine.
-async fn believe(
+pub(super) async fn believe(
     node: &Arc<Node>,
     batch: &[Frame],
     receiving: &Receiving,

@@ -6,6 +6,7 @@
 //! - [`recollection`]: what neighbours tell a node that was restored;
 //! - [`trace`]: where a frame stands in the trace of its message;
 //! - [`mod@line`]: the order of a conversation, while one of its dispatches waits;
+//! - [`kept`]: frames that were set aside, looked at again;
 //! - [`assembly`]: content that travels in parts;
 //! - [`own_clock`]: whether it is we who are wrong about the time;
 //! - [`consumer`]: the loops per lane. A frame is acknowledged after its facts are durable, or
@@ -16,6 +17,7 @@ pub mod check;
 pub mod consumer;
 pub mod dispatch;
 pub mod evidence;
+pub mod kept;
 pub mod line;
 pub mod own_clock;
 pub mod recollection;

@@ -18,8 +18,9 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::item::{Fact, Work};
 use crate::engine::{EngineError, What};
 use crate::inbound::check::Checked;
-use crate::inbound::consumer::Again;
+use crate::inbound::consumer::{Again, Fate};
 use crate::inbound::dispatch::Found;
+use crate::inbound::kept::{self, Kept};
 use crate::inbound::line::{self, Standing};
 use crate::node::Node;
 
@@ -89,23 +90,37 @@ impl Waker {
                         if_match: None,
                     });
                 }
-                None => match parked(node, &claim).await? {
-                    Parked::Here(mut found, trace) if line::is_little(&found) => {
-                        node.check_plaintexts(&mut found).await?;
-                        work.push(decidable(claim.id, *found, trace));
-                    }
-                    Parked::Here(found, trace) => self.verify(claim.id, found, trace),
-                    Parked::Absent(content, settlement) => {
-                        self.remember(claim.id, content);
-                        settled.push(settlement);
-                    }
-                    Parked::Settled(settlement) => settled.push(settlement),
-                    Parked::SteppedOut => {}
+                None => match Kept::from_bytes(&claim.effect.payload) {
+                    Some(kept) => settled.push(once_more(node, claim.id, kept).await?),
+                    None => self.standing(&claim, &mut work, &mut settled).await?,
                 },
             }
         }
         feed(node, work, &mut settled).await?;
         Ok(count)
+    }
+
+    /// The head of a line.
+    async fn standing(
+        self: &Arc<Self>,
+        claim: &Claimed,
+        work: &mut Vec<Work>,
+        settled: &mut Vec<Settlement>,
+    ) -> Result<(), Again> {
+        match parked(&self.node, claim).await? {
+            Parked::Here(mut found, trace) if line::is_little(&found) => {
+                self.node.check_plaintexts(&mut found).await?;
+                work.push(decidable(claim.id, *found, trace));
+            }
+            Parked::Here(found, trace) => self.verify(claim.id, found, trace),
+            Parked::Absent(content, settlement) => {
+                self.remember(claim.id, content);
+                settled.push(settlement);
+            }
+            Parked::Settled(settlement) => settled.push(settlement),
+            Parked::SteppedOut => {}
+        }
+        Ok(())
     }
 
     fn remember(&self, id: i64, content: Vec<ContentRef>) {
@@ -153,6 +168,16 @@ impl Waker {
             this.node.wakes.line_moves();
         });
     }
+}
+
+/// A frame that was set aside, at an operator's word. What is still not believed is a dead letter,
+/// whole as before.
+async fn once_more(node: &Arc<Node>, id: i64, kept: Kept) -> Result<Settlement, Again> {
+    Ok(match kept::once_more(node, kept).await? {
+        Some(Fate::Durable) => Settlement::Done(id),
+        Some(Fate::Aside(why)) => Settlement::Dead { id, error: why.to_string() },
+        None => Settlement::Dead { id, error: "of no lane".to_owned() },
+    })
 }
 
 /// A dispatch whose turn has come.

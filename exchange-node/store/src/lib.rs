@@ -137,7 +137,8 @@ pub trait Store: Send + Sync + Debug {
     /// How many publications wait; counting ends at `most`.
     async fn unsent(&self, most: u32) -> Result<u64, StoreError>;
 
-    /// Puts dead effects back to work; returns how many. Empty means all.
+    /// Puts dead effects back to work; returns how many. Empty means all. A frame that was set aside
+    /// is put to work only by its id: as a wake whose payload is the frame as it was kept.
     async fn redrive(&self, ids: &[i64], now: Timestamp) -> Result<u64, StoreError>;
 
     /// Closes dead effects and frames set aside: they stay, but no longer count as dead. Returns

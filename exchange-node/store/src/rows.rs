@@ -275,8 +275,10 @@ pub struct SetAside {
     pub code: String,
     /// The reason in words.
     pub detail: String,
-    /// The body, at most one frame.
+    /// The body: with the names, what tells it from others.
     pub body: Vec<u8>,
+    /// The frame whole, as it is kept.
+    pub frame: Vec<u8>,
     /// When.
     pub at: Timestamp,
 }

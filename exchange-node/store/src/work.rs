@@ -259,7 +259,8 @@ pub(crate) async fn tried(
     Ok(rows.into_iter().map(|(id,)| DeliveryId(id)).collect())
 }
 
-/// Puts dead rows back to work, behind the head of their key.
+/// Puts dead rows back to work, behind the head of their key; and of the frames set aside those that
+/// are named.
 pub(crate) async fn redrive(db: &Db, ids: &[i64], now: Timestamp) -> Result<u64, StoreError> {
     let mut tx = db.begin().await?;
     tx.execute(sql::FEED_LOCK, Args::new()).await?;
@@ -307,7 +308,7 @@ pub(crate) async fn set_aside(db: &Db, rows: &[SetAside]) -> Result<(), StoreErr
         .ints(rows.iter().map(|r| r.at.millis()))
         .texts(rows.iter().map(|r| r.source.as_str()))
         .texts(errors.iter().map(String::as_str))
-        .blobs(rows.iter().map(|r| r.body.as_slice()));
+        .blobs(rows.iter().map(|r| r.frame.as_slice()));
     tx.execute(sql::SET_ASIDE_INSERT, args).await?;
     tx.commit().await
 }

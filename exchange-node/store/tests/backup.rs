@@ -38,6 +38,7 @@ async fn write(store: &dyn Store, name: &str) -> i64 {
         code: "seal-invalid".to_owned(),
         detail: name.to_owned(),
         body: vec![0, 1, 255],
+        frame: vec![0, 1, 255],
         at: now(),
     };
     store.set_aside(std::slice::from_ref(&row)).await.unwrap();

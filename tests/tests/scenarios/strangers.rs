@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use broker_adapter::{Backbone, Destination, Frame, Lane, Options, Outcome};
 use bytes::Bytes;
+use exchange_node::inbound::kept::Kept;
+use exchange_store::rows::QueueQuery;
 use schemas::bytes::Octets;
 use schemas::frame::{self, DispatchFrame};
 use schemas::ids::NodeId;
@@ -174,6 +176,60 @@ async fn a_seal_that_does_not_fit_its_content_is_set_aside_and_the_true_one_goes
     assert_eq!(events(&message), ["SubmissionAcceptance"]);
     caught.deliver(|p7m| p7m).await;
     caught.sender.until(&caught.message, |m| state(m) == "consigned").await.unwrap();
+    caught.net.fsck("cd-34").unwrap();
+}
+
+/// What an operator has looked at again is whole: the true frame goes through as if it came now, and
+/// the false one is kept, with the reason.
+#[tokio::test]
+async fn a_frame_set_aside_is_kept_whole_and_looked_at_again() {
+    let caught = Caught::one().await;
+    let mut body: DispatchFrame = frame::decode(&caught.frame.body).unwrap();
+    let place = body.dispatch.0.windows(5).position(|w| w == b"\"AEC\"").unwrap();
+    body.dispatch.0[place + 1] = b'B';
+    let forged = Frame { body: Bytes::from(frame::encode(&body)), ..caught.frame.clone() };
+    let store = caught.net.dir().join("cd-34/node.db");
+    let store = exchange_store::open(&format!("sqlite://{}", store.display())).await.unwrap();
+    let aside = |frame: &Frame| exchange_store::rows::SetAside {
+        frame_id: frame.id.clone(),
+        lane: Lane::Message.to_string(),
+        source: "urn:pli:node:etat".to_owned(),
+        code: "peer-unknown".to_owned(),
+        detail: "not in the directory of yesterday".to_owned(),
+        body: frame.body.to_vec(),
+        frame: Kept::of(Lane::Message, frame).to_bytes(),
+        at: now(),
+    };
+    store.set_aside(&[aside(&caught.frame), aside(&forged)]).await.unwrap();
+    let query = QueueQuery { to: None, after: 0, limit: 9 };
+    let rows = store.queue(&query).await.unwrap();
+    let ids: Vec<String> = rows.iter().map(|row| row.id.to_string()).collect();
+    store.close().await;
+    caught.net.start(&[]).unwrap();
+    let config = config(&caught.net, "cd-34");
+    let redrive = |id: &str| {
+        let args = ["queue", "redrive", id, "--reason", "a new directory", "--config", &config];
+        let done = caught.net.run(&args).unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    };
+    let listed = || {
+        let args = ["queue", "list", "--json", "--config", &config];
+        String::from_utf8(caught.net.run(&args).unwrap().stdout).unwrap()
+    };
+    let size = rows[1].size;
+    for _ in 0..2 {
+        redrive(&ids[1]);
+        let end = Instant::now() + SOON;
+        while !listed().contains("\"state\":\"dead\"") {
+            assert!(Instant::now() < end, "{}", listed());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(listed().contains("seal-invalid"), "{}", listed());
+        assert!(listed().contains(&format!("\"size\":{size}")), "{}", listed());
+    }
+    redrive(&ids[0]);
+    caught.sender.until(&caught.message, |m| state(m) == "consigned").await.unwrap();
+    assert!(!listed().contains("set-aside"), "{}", listed());
     caught.net.fsck("cd-34").unwrap();
 }
 

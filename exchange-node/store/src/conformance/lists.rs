@@ -174,6 +174,7 @@ pub(super) async fn figures_and_probe(url: String) -> Result<(), Wrong> {
         code: "seal-invalid".into(),
         detail: "no".into(),
         body: vec![1],
+        frame: vec![1],
         at: NOON,
     };
     store.set_aside(&[aside]).await?;

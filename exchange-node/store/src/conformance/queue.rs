@@ -180,6 +180,7 @@ pub(super) async fn set_aside_once(url: String) -> Result<(), Wrong> {
         code: "seal-invalid".to_owned(),
         detail: "the seal does not verify".to_owned(),
         body: body.to_vec(),
+        frame: [id.as_bytes(), body].concat(),
         at: NOON,
     };
     let frames = [frame("f1", b"a"), frame("f1", b"b"), frame("f2", b"a"), frame("f1", b"a")];
@@ -199,7 +200,19 @@ pub(super) async fn set_aside_once(url: String) -> Result<(), Wrong> {
     same("never claimed", claim(store.as_ref(), NOON, 9).await?.len(), 1)?;
     store.settle(&[Settlement::Done(id)], NOON).await?;
     same("never settled away", store.counts(NOON).await?.set_aside, 3)?;
-    same("never redriven", store.redrive(&[], NOON).await?, 0)
+    same("redriven only by name", store.redrive(&[], NOON).await?, 0)?;
+    same("by name", store.redrive(&[id], NOON).await?, 1)?;
+    let wakes = async || store.claim(EffectKind::Wake, NOON, LEASE, 9).await;
+    let again = only(wakes().await?)?;
+    same("whole", payloads(std::slice::from_ref(&again)), ["f1a"])?;
+    ensure!(again.effect.to.is_none(), "it goes to somebody");
+    store.settle(&[Settlement::Dead { id, error: "still not believed".into() }], NOON).await?;
+    let counts = store.counts(NOON).await?;
+    same("kept as a dead letter", (counts.set_aside, counts.dead), (2, 1))?;
+    store.set_aside(&frames).await?;
+    same("the same frame once more", store.counts(NOON).await?.set_aside, 3)?;
+    same("and again", store.redrive(&[id], NOON).await?, 1)?;
+    same("still whole", payloads(&wakes().await?), ["f1a"])
 }
 
 /// A key with thousands of waiting rows keeps nobody else waiting, and stays in order.
