@@ -72,7 +72,7 @@ async fn away_at_first(service: &Service, url: &str) {
         body: "body".into(),
     };
     assert_eq!(backbone.publish(vec![(to, frame)]).await, [Outcome::Confirmed]);
-    assert_eq!(reader.next(1).await.unwrap()[0].frame.id, "late");
+    assert_eq!(reader.next(1).await.unwrap().first().unwrap().frame.id, "late");
 }
 
 /// What `rabbitmqctl` says of the queues is what the options asked for.
