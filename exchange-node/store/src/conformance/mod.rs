@@ -64,6 +64,7 @@ const CHECKS: &[(&str, Check)] = checks![
     peers::throttled,
     peers::paused_and_probed,
     peers::one_probe_among_replicas,
+    peers::what_is_kept_back_is_not_overtaken,
     queue::closed_is_not_dead,
     races::causes_are_idempotent,
     races::conflict_in_the_middle,

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use schemas::time::{SECOND, Timestamp};
 
 use super::tools::{NOON, Wrong, change, effect, node, only, same, written};
-use crate::rows::{Claimed, EffectKind, NewEffect, PeerRow};
+use crate::rows::{Claimed, EffectKind, NewEffect, PeerRow, Settlement};
 use crate::{Store, open};
 
 /// Longer than these checks last.
@@ -109,6 +109,47 @@ pub(super) async fn paused_and_probed(url: String) -> Result<(), Wrong> {
     same("nothing is said", store.peers().await?.len(), 0)?;
     let free = claim(store, late.plus(60 * SECOND)).await?;
     same("all that is left", (free.len(), free.iter().any(|c| c.probe)), (2, false))
+}
+
+/// Whatever keeps the first of a key back, none behind it goes: not while its destination is held,
+/// throttled or paused, nor while it is leased to another replica, failed or waits to be tried again.
+pub(super) async fn what_is_kept_back_is_not_overtaken(url: String) -> Result<(), Wrong> {
+    let stores = [open(&url).await?, open(&url).await?];
+    let [store, other] = &stores;
+    let (store, other) = (store.as_ref(), other.as_ref());
+    let names: [&[u8]; 4] = [b"1", b"2", b"3", b"4"];
+    let mut change = change("c");
+    change.effects = names.map(|name| effect("k", NOON, name)).to_vec();
+    written(store, &[change]).await?;
+    let next = async |store: &dyn Store, now, name: &[u8]| {
+        let one = only(claim(store, now).await?)?;
+        same("in order", one.effect.payload.as_slice(), name)?;
+        same("alone", claim(other, now).await?.len(), 0)?;
+        Ok::<_, Wrong>(one)
+    };
+    store.rule_peer(&PeerRow { held_since: Some(NOON), ..said("cd-34")? }).await?;
+    same("held", claim(other, NOON).await?.len(), 0)?;
+    store.rule_peer(&said("cd-34")?).await?;
+    let first = next(store, NOON, b"1").await?;
+    let retry =
+        Settlement::Retry { id: first.id, due: NOON.plus(SECOND), error: "reset".to_owned() };
+    store.settle(&[retry], NOON).await?;
+    same("failed, and waits", claim(other, NOON.plus(999)).await?.len(), 0)?;
+    let first = next(store, NOON.plus(SECOND), b"1").await?;
+    store.settle(&[Settlement::Done(first.id)], NOON).await?;
+    store.rule_peer(&PeerRow { rate: Some(60_000), ..said("cd-34")? }).await?;
+    let second = next(store, NOON.plus(10 * SECOND), b"2").await?;
+    store.settle(&[Settlement::Done(second.id)], NOON).await?;
+    store.rule_peer(&said("cd-34")?).await?;
+    let now = NOON.plus(60 * SECOND);
+    store.pause_peer(&node("cd-34")?, NOON, "away").await?;
+    let probe = next(store, now, b"3").await?;
+    same("a probe", probe.probe, true)?;
+    store.resume_peer(&node("cd-34")?).await?;
+    same("its lease lasts", claim(other, now).await?.len(), 0)?;
+    let again = next(store, now.plus(LEASE), b"3").await?;
+    store.settle(&[Settlement::Done(again.id)], now).await?;
+    next(store, now.plus(LEASE), b"4").await.map(drop)
 }
 
 /// Eight workers on two handles get one probe between them.
