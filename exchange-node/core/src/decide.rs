@@ -8,16 +8,18 @@
 //! - [`rows_evidence`]: evidence of other nodes (6 to 17, as seen from before); [`fit`] tells
 //!   evidence that does not fit.
 //! - [`rows_recollect`]: what a node that was restored had forgotten; nothing is issued.
-//! - [`rows_recipient`]: the recipient accepts, refuses, takes (12a, 12b, 16).
-//! - [`rows_due`]: time passes (8, 9, 12c, 13, 14, 15, 17).
+//! - [`rows_recipient`]: the recipient accepts, refuses, takes (12a, 12b, 16, 17).
+//! - [`rows_due`]: time passes (8, 9, 12c, 13, 14, 15, 17, 18).
 //! - [`rows_status`]: the business status after the handover.
 //!
-//! Deliberately absent: rows 18 and 19. A party outside of the network has no address in this
-//! version ([`schemas::party::Party::check`]), so no delivery can leave it or come from there.
+//! - [`rows_notice`]: notices for acceptance come back, or are known to have arrived (11).
+//! - [`rows_outside`]: messages leave the network, or come in from outside (18, 19).
 
 mod fit;
 mod rows_due;
 mod rows_evidence;
+mod rows_notice;
+mod rows_outside;
 mod rows_receive;
 mod rows_recipient;
 mod rows_recollect;
@@ -51,6 +53,9 @@ pub struct Context<'a> {
     pub catalogue: &'a Catalogue,
     /// The rules of this node.
     pub policy: &'a Policy,
+    /// Whether the recipient's space at this node is full: nothing more is consigned there until
+    /// something was collected (row 14, RD04).
+    pub full: bool,
 }
 
 /// Decides about one delivery. `state` is none for a dispatch that this node has not seen yet;
@@ -69,6 +74,7 @@ pub fn decide(
 ) -> Result<Decision, Refusal> {
     let Some(delivery) = state else {
         return match input {
+            Input::FromOutside(message) => rows_outside::arrive(&message, subject, ctx),
             Input::Dispatched(dispatch) => rows_receive::arrive(&dispatch, subject, ctx),
             Input::Recollected(dispatch, evidence) => {
                 rows_recollect::arrive(&dispatch, &evidence, subject, ctx)
@@ -115,6 +121,17 @@ fn act(step: &mut Step<'_>, input: Input<'_>) -> Result<(), Refusal> {
             rows_recipient::refuse(step, &by, reason.as_deref())
         }
         (_, I::Refuse { by, .. }) => rows_recipient::refuse_again(step, &by),
+
+        (P::Consigned, I::RefuseType { by, reason }) => {
+            rows_recipient::refuse_type(step, &by, reason.as_deref())
+        }
+        (_, I::RefuseType { by, .. }) => rows_recipient::refuse_type_again(step, &by),
+
+        (_, I::NoticeFailed { repeatedly }) => rows_notice::failed(step, repeatedly),
+        (_, I::NoticeDelivered) => rows_notice::delivered(step),
+        (P::Accepted, I::Outside(report)) => rows_outside::reported(step, report),
+        (_, I::Outside(_)) => rows_outside::reported_again(step),
+        (_, I::FromOutside(message)) => rows_outside::arrive_again(step, &message),
 
         (_, I::SetStatus { by, status }) => rows_status::set(step, &by, status),
         (_, I::StatusReceived { by, status }) => rows_status::receive(step, &by, status),

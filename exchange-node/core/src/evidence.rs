@@ -46,6 +46,10 @@ pub struct EvidenceDraft {
     pub recipient_authenticated: bool,
     /// M05, for family B.
     pub external: Option<NodeId>,
+    /// M04, for family F.
+    pub forwarded: Option<String>,
+    /// Whether a node vouches for the sender (I10): not in F.3.
+    pub sender_authenticated: bool,
     /// Hop of the issuer.
     pub hop: u8,
     /// State that this evidence brings about.
@@ -80,7 +84,10 @@ impl EvidenceDraft {
             event_time: self.at,
             evidence_issuer_policy_id: PolicyIds { policy_id: vec![POLICY.to_owned()] },
             evidence_issuer_details: EntityDetails::node(issuer),
-            sender_details: UserDetails::party(&subject.sender, Some(subject.authenticated_at)),
+            sender_details: UserDetails::party(
+                &subject.sender,
+                self.sender_authenticated.then_some(subject.authenticated_at),
+            ),
             recipient_details,
             submission_time: Some(subject.submitted_at),
             evidence_refers_to_recipient: match self.event.family() {
@@ -90,7 +97,7 @@ impl EvidenceDraft {
             message_identifier: subject.message_id,
             user_content_info: subject.content.clone(),
             external_erds_details: self.external.as_ref().map(EntityDetails::node),
-            forwarded_to_external_system: None,
+            forwarded_to_external_system: self.forwarded.clone(),
             extensions: Extensions {
                 extension: vec![Extension {
                     is_critical: false,

@@ -37,6 +37,8 @@ pub struct Ground {
     pub catalogue: Catalogue,
     /// The policy of every node.
     pub policy: Policy,
+    /// Whether every recipient's space is full.
+    pub full: bool,
     directory: Directory,
 }
 
@@ -71,6 +73,7 @@ impl Ground {
             lists,
             catalogue: sample::catalogue(),
             policy: Policy::default(),
+            full: false,
             directory: Directory::default(),
         };
         ground.rebuild();
@@ -88,6 +91,7 @@ impl Ground {
             directory: &self.directory,
             catalogue: &self.catalogue,
             policy: &self.policy,
+            full: self.full,
         }
     }
 

@@ -11,7 +11,7 @@
 //! Who is farther down the way is told by arrival where more than one relay lies in between.
 
 use schemas::event::{Event, Reason};
-use schemas::ids::NodeId;
+use schemas::ids::{EvidenceId, NodeId};
 
 use crate::state::{Delivery, Held, Phase, Role};
 
@@ -50,7 +50,7 @@ pub fn farthest<'a>(delivery: &'a Delivery, node: &NodeId) -> Option<&'a NodeId>
 }
 
 /// What the recipient's node says, the last word first.
-const LAST_WORDS: [(Event, Phase); 9] = [
+const LAST_WORDS: [(Event, Phase); 10] = [
     (Event::ContentHandover, Phase::HandedOver),
     (Event::ContentHandoverFailure, Phase::HandoverFailed),
     (Event::ConsignmentRejection, Phase::Refused),
@@ -60,6 +60,7 @@ const LAST_WORDS: [(Event, Phase); 9] = [
     (Event::ConsignmentAcceptance, Phase::AwaitingAcceptance),
     (Event::NotificationForAcceptance, Phase::AwaitingAcceptance),
     (Event::NotificationForAcceptanceFailure, Phase::AwaitingAcceptance),
+    (Event::NotificationDelivered, Phase::AwaitingAcceptance),
 ];
 
 fn last_word<'a>(evidence: impl Iterator<Item = &'a Held> + Clone) -> Option<Phase> {
@@ -67,6 +68,54 @@ fn last_word<'a>(evidence: impl Iterator<Item = &'a Held> + Clone) -> Option<Pha
         .iter()
         .find(|(event, _)| evidence.clone().any(|h| h.event == *event))
         .map(|(_, phase)| *phase)
+}
+
+/// Row 18: the last that this network hears of a message that leaves it.
+const fn is_exit(event: Event) -> bool {
+    matches!(event, Event::RelayToNonERDS | Event::RelayToNonERDSFailure)
+}
+
+/// Which evidence answers a silence that was attested before: pairs of a fact and of the RB22 or
+/// RD03 that it supersedes (row 10). What was sealed is never sealed again, so that no link stands
+/// in either: it follows from the order in which the node got to know them.
+///
+/// Every silence has one answer, the first: a B.1 answers the RB22 about that hop; whatever the
+/// recipient's node says answers both. (RD03 of the recipient's own node is an end, no silence.)
+#[must_use]
+pub fn superseded(delivery: &Delivery, node: &NodeId) -> Vec<(EvidenceId, EvidenceId)> {
+    if !matches!(delivery.role, Role::Sender | Role::Relay) {
+        return Vec::new();
+    }
+    let ahead = delivery.ahead(node);
+    let next = delivery.next_hop.as_ref();
+    let answers = |fact: &Held, silence: &Held| match fact.event {
+        // The B.1 of the next node is about the hop of this one, any other about a farther hop.
+        Event::RelayAcceptance => {
+            let farther = Some(&fact.node) != next && fact.node != silence.node;
+            silence.reason == Some(Reason::Rb22)
+                && fact.node != *node
+                && (silence.node == *node || farther)
+        }
+        event => matches!(event.family(), 'C' | 'D' | 'E') && !is_silence(delivery, fact, node),
+    };
+    let silences = ahead.iter().enumerate().filter(|(_, h)| is_silence(delivery, h, node));
+    silences
+        .filter_map(|(i, silence)| {
+            let later = ahead.get(i + 1..).unwrap_or_default();
+            let fact = later.iter().find(|fact| answers(fact, silence))?;
+            Some((fact.id, silence.id))
+        })
+        .collect()
+}
+
+/// "No information": RB22 of whoever relays, RD03 of whoever waits for the recipient's node.
+fn is_silence(delivery: &Delivery, held: &Held, node: &NodeId) -> bool {
+    let waits = |issuer: &NodeId| issuer == node || *issuer == delivery.origin;
+    match held.reason {
+        Some(Reason::Rb22) => held.event == Event::RelayFailure,
+        Some(Reason::Rd03) => waits(&held.node),
+        _ => false,
+    }
 }
 
 fn at_recipient(evidence: &[Held], node: &NodeId) -> Phase {
@@ -85,6 +134,9 @@ fn at_relay(delivery: &Delivery, node: &NodeId) -> Phase {
     let theirs = ahead.iter().filter(|h| h.node != *node);
     if let Some(phase) = last_word(theirs) {
         return phase;
+    }
+    if ahead.iter().any(|h| h.node == *node && is_exit(h.event)) {
+        return Phase::External;
     }
     let has = |event, by: &dyn Fn(&Held) -> bool| ahead.iter().any(|h| h.event == event && by(h));
     let mine = |h: &Held| h.node == *node;

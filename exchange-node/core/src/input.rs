@@ -78,6 +78,32 @@ pub struct EvidenceFact {
     pub same_content: bool,
 }
 
+/// What a gateway reports of a message that leaves the network (EN 319 522-1 F.1 and F.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outside {
+    /// The outside system has taken it (RF01).
+    Relayed,
+    /// It cannot be reached (RF02).
+    Unreachable,
+    /// It refused the message (RF03).
+    Rejected,
+    /// The rules do not let this message leave the network (RF51).
+    NotAllowed,
+}
+
+/// A message of a sender whom no node of the network vouches for.
+#[derive(Clone, Debug)]
+pub struct FromOutside<'a> {
+    /// The envelope that the gateway wrote.
+    pub envelope: &'a Envelope,
+    /// Addressee.
+    pub recipient_index: u32,
+    /// The system that it came from (M04).
+    pub system: String,
+    /// What was found wrong with the documents, if anything.
+    pub findings: Vec<Finding>,
+}
+
 /// What happens to one delivery.
 #[derive(Clone, Debug)]
 pub enum Input<'a> {
@@ -117,6 +143,24 @@ pub enum Input<'a> {
         /// Why, in the recipient's words.
         reason: Option<String>,
     },
+    /// The recipient's application cannot take the type of what was consigned (row 17, RE03).
+    RefuseType {
+        /// Who.
+        by: Party,
+        /// Why, in the recipient's words.
+        reason: Option<String>,
+    },
+    /// A notice for acceptance came back (row 11): RC03, or RC05 when it did more than once.
+    NoticeFailed {
+        /// Whether earlier attempts came back, too.
+        repeatedly: bool,
+    },
+    /// A notice for acceptance is known to have reached the recipient (row 11, C.6).
+    NoticeDelivered,
+    /// The gateway to a system outside of the network reports (row 18).
+    Outside(Outside),
+    /// A message came in from a system outside of the network (row 19).
+    FromOutside(Box<FromOutside<'a>>),
     /// A member of this node sets a business status.
     SetStatus {
         /// Who: sender or recipient of this delivery.

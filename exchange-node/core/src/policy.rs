@@ -20,6 +20,9 @@ pub struct Policy {
     pub max_hops: u8,
     /// Largest message that this node takes, in bytes.
     pub max_message_size: u64,
+    /// The system outside of the network to which a gateway of this node takes what is for nobody
+    /// in the directory (row 18). Without one, such a recipient is unknown.
+    pub gateway: Option<String>,
 }
 
 impl Default for Policy {
@@ -32,6 +35,7 @@ impl Default for Policy {
             max_skew: 5 * MINUTE,
             max_hops: 4,
             max_message_size: 8 * 1024 * 1024 * 1024,
+            gateway: None,
         }
     }
 }

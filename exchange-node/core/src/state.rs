@@ -49,6 +49,8 @@ pub enum Phase {
     AwaitingAuthorisation,
     /// Recalled by the sender, end.
     Cancelled,
+    /// Row 18: it left the network, or could not, by the gateway's word; end.
+    External,
 }
 
 impl Phase {
@@ -74,6 +76,7 @@ impl Phase {
             Self::Held => "held",
             Self::AwaitingAuthorisation => "awaiting_authorisation",
             Self::Cancelled => "cancelled",
+            Self::External => "external",
         }
     }
 
@@ -91,6 +94,7 @@ impl Phase {
                 | Self::HandedOver
                 | Self::HandoverFailed
                 | Self::Cancelled
+                | Self::External
         )
     }
 }
@@ -219,6 +223,10 @@ pub struct Delivery {
     pub timers: Timers,
     /// Evidence, in the order in which this node got to know it.
     pub evidence: Vec<Held>,
+    /// The system outside of the network that it goes to (row 18), or that it came from: then its
+    /// sender is not vouched for (row 19).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside: Option<String>,
     /// Latest business status.
     pub business: Option<BusinessStatus>,
     /// Digest of the sealed dispatch that this node made or received: tells a repeat from a

@@ -39,10 +39,15 @@ pub(crate) struct Issue {
 
 impl Issue {
     /// An event with its reason.
-    pub(crate) const fn new(event: Event, reason: Reason) -> Self {
+    pub(crate) fn new(event: Event, reason: Reason) -> Self {
+        Self { reason: Some(reason), ..Self::plain(event) }
+    }
+
+    /// An event that the standard has no reason for.
+    pub(crate) const fn plain(event: Event) -> Self {
         Self {
             event,
-            reason: Some(reason),
+            reason: None,
             problem: None,
             detail: None,
             authenticated: false,
@@ -123,6 +128,8 @@ impl<'a> Step<'a> {
             recipient_index: issue.event.has_recipient().then_some(index),
             recipient_authenticated: issue.authenticated,
             external: issue.external,
+            forwarded: self.next.outside.clone().filter(|_| issue.event.family() == 'F'),
+            sender_authenticated: issue.event != Event::ReceivedFromNonERDS,
             hop: self.next.hop,
             state: match issue.event {
                 // At a relay the delivery is to be sent on: row 4 follows row 6.
@@ -229,6 +236,8 @@ impl<'a> Step<'a> {
             (Some(to), _) => {
                 self.effects.push(Effect::SendEvidence { to: to.clone(), evidence: upstream });
             }
+            // Nobody here may speak for a sender outside (row 19).
+            (None, Role::Local) if self.next.outside.is_some() => {}
             (None, Role::Sender | Role::Local) => {
                 upstream.into_iter().for_each(|id| self.notify_evidence(id));
             }

@@ -52,8 +52,15 @@ pub fn submit(s: &Submission<'_>, ctx: &Context<'_>) -> Result<Accepted, Box<Rej
     }
 }
 
-/// The way to one recipient; none when it lives here.
-type Way = Option<NodeId>;
+/// The way to one recipient.
+enum Way {
+    /// It lives here.
+    Here,
+    /// To this node next.
+    Node(NodeId),
+    /// Out of the network, to this system (row 18).
+    Outside(String),
+}
 
 /// All checks, in their order.
 fn check<'c>(s: &Submission<'_>, ctx: &Context<'c>) -> Result<(&'c Process, Vec<Way>), Refusal> {
@@ -146,13 +153,16 @@ fn check_recipient(
     ctx: &Context<'_>,
 ) -> Result<Way, Refusal> {
     let key = recipient.key();
-    let member = ctx.directory.member(recipient).ok_or_else(|| {
-        Refusal::new(
-            Code::RecipientUnknown,
-            format!("{key} is not in the directory"),
-            format!("{key} ne figure pas dans l'annuaire"),
-        )
-    })?;
+    let Some(member) = ctx.directory.member(recipient) else {
+        let gateway = ctx.policy.gateway.clone().map(Way::Outside);
+        return gateway.ok_or_else(|| {
+            Refusal::new(
+                Code::RecipientUnknown,
+                format!("{key} is not in the directory"),
+                format!("{key} ne figure pas dans l'annuaire"),
+            )
+        });
+    };
     if member.entry.standing != Standing::Active {
         return Err(Refusal::new(
             Code::RecipientNotActive,
@@ -168,11 +178,11 @@ fn check_recipient(
         ));
     }
     if member.node == ctx.node {
-        return Ok(None);
+        return Ok(Way::Here);
     }
     let fresh = ctx.directory.freshness_of(member.node, ctx.now) != Freshness::Expired;
     let way = ctx.directory.next_hop(ctx.node, member.node).filter(|_| fresh);
-    way.map(Some).ok_or_else(|| {
+    way.map(Way::Node).ok_or_else(|| {
         Refusal::new(
             Code::NodeUnreachable,
             format!("there is no way to {}, the node of {key}", member.node),
@@ -227,10 +237,12 @@ fn accept(envelope: &Envelope, process: &Process, ways: Vec<Way>, ctx: &Context<
         .zip(ways)
         .map(|(index, way)| {
             let delivery = first_state(envelope, index, way, process, held.clone(), ctx);
-            let mut effects = vec![match delivery.next_hop.clone() {
-                Some(to) => Effect::SendDispatch { to },
-                None => Effect::Continue,
-            }];
+            let mut effects = match (delivery.next_hop.clone(), delivery.role) {
+                (Some(to), _) => vec![Effect::SendDispatch { to }],
+                (None, Role::Local) => vec![Effect::Continue],
+                // The gateway fetches what leaves the network, and reports.
+                (None, _) => Vec::new(),
+            };
             // One A.1, told once.
             if index == 0 {
                 effects.extend(told.clone());
@@ -259,7 +271,7 @@ fn notices(envelope: &Envelope, held: &Held, ctx: &Context<'_>) -> Vec<Effect> {
 fn first_state(
     envelope: &Envelope,
     recipient_index: u32,
-    next_hop: Way,
+    way: Way,
     process: &Process,
     acceptance: Held,
     ctx: &Context<'_>,
@@ -270,23 +282,36 @@ fn first_state(
     let span = |from, span| Some(deadline::after(from, span, territory));
     // Nothing can be consigned before MD07, so nothing is late before.
     let from = requested.not_before.map_or(ctx.now, |at| at.max(ctx.now));
-    let timers = match next_hop {
-        Some(_) => Timers {
+    let timers = match way {
+        Way::Outside(_) => Timers {
+            relay_send: span(ctx.now, process.deadlines.relay_send),
+            expires: requested.expires_at,
+            ..Timers::default()
+        },
+        Way::Node(_) => Timers {
             relay_send: span(ctx.now, process.deadlines.relay_send),
             consign: span(from, process.deadlines.consign),
             consign_warning: span(from, process.deadlines.consign_warning),
             expires: requested.expires_at,
             ..Timers::default()
         },
-        None => {
-            Timers { not_before: Some(from), expires: requested.expires_at, ..Timers::default() }
-        }
+        Way::Here => Timers {
+            not_before: Some(from),
+            consign: span(from, process.deadlines.consign),
+            expires: requested.expires_at,
+            ..Timers::default()
+        },
+    };
+    let (role, next_hop, outside) = match way {
+        Way::Here => (Role::Local, None, None),
+        Way::Node(next) => (Role::Sender, Some(next), None),
+        Way::Outside(system) => (Role::Sender, None, Some(system)),
     };
     Delivery {
         id: DeliveryId::derive(envelope.message_id, recipient_index),
         message: envelope.message_id,
         recipient_index,
-        role: if next_hop.is_some() { Role::Sender } else { Role::Local },
+        role,
         phase: Phase::Accepted,
         since: ctx.now,
         custodian: ctx.node.clone(),
@@ -299,6 +324,7 @@ fn first_state(
         attempts: 0,
         timers,
         evidence: vec![acceptance],
+        outside,
         business: None,
         dispatch: None,
     }
@@ -336,6 +362,8 @@ fn draft(envelope: &Envelope, event: Event, state: Phase, ctx: &Context<'_>) -> 
         recipient_index: None,
         recipient_authenticated: false,
         external: None,
+        forwarded: None,
+        sender_authenticated: true,
         hop: 0,
         state,
         previous: Previous::Nothing,

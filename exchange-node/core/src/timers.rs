@@ -8,7 +8,7 @@ use schemas::catalogue::{Deadlines, Span};
 use schemas::event::Event;
 use schemas::ids::NodeId;
 use schemas::party::Party;
-use schemas::time::{DAY, MINUTE, Timestamp};
+use schemas::time::{DAY, MINUTE, SECOND, Timestamp};
 
 use crate::deadline;
 use crate::decide::Context;
@@ -113,6 +113,12 @@ impl Timers {
     }
 }
 
+/// How long to wait before the recipient's space is looked at again: soon at first, since somebody
+/// may be collecting just now; once a minute later on.
+fn look_for_room(waited: i64) -> i64 {
+    (waited / 8).clamp(2 * SECOND, MINUTE)
+}
+
 /// How long a node that waits for the evidence of others looks again after a deadline of theirs.
 const LOOK_AGAIN: i64 = 7 * DAY;
 
@@ -137,6 +143,9 @@ pub(crate) fn arm(delivery: &mut Delivery, recipient: Option<&Party>, ctx: &Cont
             delivery.timers.start(T::Consign, || from_now(deadlines.consign));
         }
         (Role::Sender | Role::Relay, Phase::Accepted) => {
+            if delivery.outside.is_some() {
+                delivery.timers.keep(&[T::RelaySend, T::Expires]);
+            }
             delivery.timers.start(T::RelaySend, || from_now(deadlines.relay_send));
         }
         (Role::Sender | Role::Relay, _) => listen(delivery, &deadlines, territory, ctx),
@@ -149,8 +158,10 @@ pub(crate) fn arm(delivery: &mut Delivery, recipient: Option<&Party>, ctx: &Cont
             delivery.timers.start(T::Handover, || from_now(deadlines.handover));
         }
         (Role::Recipient | Role::Local, _) => {
-            delivery.timers.keep(&[T::Expires, T::NotBefore]);
-            delivery.timers.start(T::NotBefore, || ctx.now.plus(MINUTE));
+            delivery.timers.keep(&[T::Expires, T::NotBefore, T::Consign]);
+            delivery.timers.start(T::Consign, || from_now(deadlines.consign));
+            let again = look_for_room(ctx.now.since(delivery.since));
+            delivery.timers.start(T::NotBefore, || ctx.now.plus(again));
         }
     }
 }

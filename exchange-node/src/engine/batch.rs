@@ -150,6 +150,7 @@ impl Engine {
             directory: &snapshot.directory,
             catalogue: &snapshot.catalogue,
             policy: &self.policy,
+            full: false,
         };
         let oldest = *self.oldest_unanchored.borrow();
         let unanchored_age = oldest.map_or(0, |t| now.since(t));

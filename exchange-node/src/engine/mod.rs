@@ -116,6 +116,13 @@ pub enum What {
         /// Why.
         reason: Option<String>,
     },
+    /// Say that its type cannot be taken.
+    RefuseType {
+        /// Who.
+        by: Party,
+        /// Why.
+        reason: Option<String>,
+    },
     /// Set a business status.
     SetStatus {
         /// Who.

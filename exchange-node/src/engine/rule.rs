@@ -263,6 +263,9 @@ fn input(fact: &Fact) -> Input<'_> {
         Fact::Act(What::Refuse { by, reason }) => {
             Input::Refuse { by: by.clone(), reason: reason.clone() }
         }
+        Fact::Act(What::RefuseType { by, reason }) => {
+            Input::RefuseType { by: by.clone(), reason: reason.clone() }
+        }
         Fact::Act(What::SetStatus { by, status, .. }) => {
             Input::SetStatus { by: by.clone(), status: *status }
         }

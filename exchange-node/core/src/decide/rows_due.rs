@@ -4,7 +4,7 @@
 use schemas::event::{Event, Reason};
 use schemas::problem::Code;
 
-use super::{rows_receive, rows_send};
+use super::{rows_outside, rows_receive, rows_send};
 use crate::effect::{Effect, Notice};
 use crate::refusal::Refusal;
 use crate::state::{Phase, Role};
@@ -30,6 +30,9 @@ pub(super) fn due(step: &mut Step<'_>) -> Result<(), Refusal> {
 
 fn at_relay(step: &mut Step<'_>, timer: Timer) {
     match (timer, step.next.phase) {
+        (Timer::RelaySend | Timer::Expires, Phase::Accepted) if step.next.outside.is_some() => {
+            rows_outside::unreachable(step);
+        }
         (Timer::RelaySend, Phase::Accepted) => {
             rows_send::give_up(step, Reason::Rb09, Code::NodeUnreachable);
         }
@@ -69,8 +72,8 @@ fn at_recipient(step: &mut Step<'_>, timer: Timer) -> Result<(), Refusal> {
     // MD03 rules over everything that ran out meanwhile.
     let over = step.is_expired();
     match (timer, step.next.phase) {
-        (Timer::Expires | Timer::NotBefore, Phase::Accepted | Phase::Relayed) => {
-            rows_receive::place(step)?;
+        (Timer::Expires | Timer::NotBefore | Timer::Consign, Phase::Accepted | Phase::Relayed) => {
+            rows_receive::place(step)?
         }
         (Timer::Expires | Timer::Acceptance, Phase::AwaitingAcceptance) => {
             step.issue(Issue::new(Event::AcceptanceRejectionExpiry, Reason::Rc09));

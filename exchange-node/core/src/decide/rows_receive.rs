@@ -7,6 +7,7 @@ use schemas::event::{Event, Reason};
 use schemas::evidence::Subject;
 use schemas::ids::{DeliveryId, NodeId};
 use schemas::problem::Code;
+use schemas::time::Timestamp;
 
 use super::Context;
 use crate::deadline;
@@ -88,6 +89,10 @@ pub(super) fn place(step: &mut Step<'_>) -> Result<(), Refusal> {
         fail(step, &refusal);
         return Ok(());
     };
+    if step.ctx.full {
+        no_room(step);
+        return Ok(());
+    }
     match step.next.consignment {
         Consignment::Consent => {
             step.issue(Issue::new(Event::NotificationForAcceptance, Reason::Rc01));
@@ -99,6 +104,26 @@ pub(super) fn place(step: &mut Step<'_>) -> Result<(), Refusal> {
     }
     step.notify_recipient(Notice::Available);
     Ok(())
+}
+
+/// Row 14, RD04: what finds the space full waits for the recipient to collect, as long as it may be
+/// consigned.
+fn no_room(step: &mut Step<'_>) {
+    if step.next.timers.consign.is_none_or(|end| end > step.ctx.now) {
+        return;
+    }
+    let refusal = Refusal::new(
+        Code::RecipientQuota,
+        "what waits for the recipient fills its space, and nothing was collected in time",
+        "ce qui attend le destinataire remplit son espace, et rien n'a été retiré à temps",
+    );
+    fail(step, &refusal);
+}
+
+/// When a dispatch that finds no room is given up: a while before the sender's node would have to
+/// say that it knows nothing, so that the answer is there by then.
+pub(super) fn room_until(from: Timestamp, end: Timestamp) -> Timestamp {
+    end.plus(-(end.since(from).max(0) / 24))
 }
 
 /// Row 13. RD02 when a successor takes the place of the addressee.
@@ -329,12 +354,17 @@ pub(super) fn first_state(
         Verdict::Onward(next) => (Role::Relay, Some(next.clone())),
         Verdict::Here(_) | Verdict::Refused(_) => (Role::Recipient, None),
     };
-    let relay_send = rules::deadlines(ctx.catalogue, &envelope.process).relay_send;
+    let deadlines = rules::deadlines(ctx.catalogue, &envelope.process);
     let index = usize::try_from(dispatch.recipient_index).ok();
     let recipient = index.and_then(|i| envelope.recipients.get(i));
     let territory = timers::territory(recipient, ctx);
+    let accepted = dispatch.acceptance.as_ref().map_or(ctx.now, |fact| fact.at.min(ctx.now));
+    let from = requested.not_before.map_or(accepted, |at| at.max(accepted));
+    let consign = room_until(from, deadline::after(from, deadlines.consign, territory));
     let timers = Timers {
-        relay_send: (role == Role::Relay).then(|| deadline::after(ctx.now, relay_send, territory)),
+        relay_send: (role == Role::Relay)
+            .then(|| deadline::after(ctx.now, deadlines.relay_send, territory)),
+        consign: Some(consign).filter(|_| role == Role::Recipient),
         not_before: Some(requested.not_before.unwrap_or(ctx.now))
             .filter(|_| role == Role::Recipient),
         expires: requested.expires_at,
@@ -363,6 +393,7 @@ pub(super) fn first_state(
             .chain(&dispatch.relays)
             .map(held)
             .collect(),
+        outside: None,
         business: None,
         dispatch: Some(dispatch.dispatch),
     }

@@ -1,9 +1,12 @@
-//! What the recipient does: takes the content (row 16), accepts it (12a), refuses it (12b).
+//! What the recipient does: takes the content (row 16), accepts it (12a), refuses it (12b),
+//! or cannot take its type (17).
 //! Each act happens once; its repeat gets the same evidence.
 
+use schemas::envelope::Consignment;
 use schemas::event::{Event, Reason};
 use schemas::ids::EvidenceId;
 use schemas::party::Party;
+use schemas::problem::Code;
 
 use super::{conflict, expired, not_yours, rows_receive};
 use crate::effect::{Effect, Notice};
@@ -75,6 +78,44 @@ pub(super) fn refuse_again(step: &mut Step<'_>, by: &Party) -> Result<(), Refusa
     Ok(())
 }
 
+/// Row 17, RE03: the application of the recipient cannot take the type of what was consigned. It
+/// was delivered all the same: D.1 stays valid, and the content stays where the recipient can read
+/// it. Where consent is asked for, that was the moment to look.
+pub(super) fn refuse_type(
+    step: &mut Step<'_>,
+    by: &Party,
+    why: Option<&str>,
+) -> Result<(), Refusal> {
+    act(step, by)?;
+    if step.next.consignment == Consignment::Consent {
+        return Err(conflict(&step.next));
+    }
+    let due = step.next.timers.handover.is_some_and(|at| at <= step.ctx.now);
+    if due || step.is_expired() {
+        return Err(expired());
+    }
+    let issue = Issue::new(Event::ContentHandoverFailure, Reason::Re03);
+    step.issue(issue.because(Some(Code::DocumentTypeRefused)).saying(why));
+    notify(step);
+    Ok(())
+}
+
+/// Row 17 again.
+pub(super) fn refuse_type_again(step: &mut Step<'_>, by: &Party) -> Result<(), Refusal> {
+    act(step, by)?;
+    match own(step, Event::ContentHandoverFailure).filter(|_| refused_type(step)) {
+        Some(id) => step.answer = Some(id),
+        None => return Err(too_late_or_early(step)),
+    }
+    Ok(())
+}
+
+/// Whether the recipient itself ended the handover.
+fn refused_type(step: &Step<'_>) -> bool {
+    let mine = |h: &Held| h.node == *step.ctx.node && h.reason == Some(Reason::Re03);
+    step.next.evidence.iter().any(mine)
+}
+
 /// Whether `by` may act as the recipient at this node; true when it is the successor of the
 /// addressee.
 pub(super) fn act(step: &Step<'_>, by: &Party) -> Result<bool, Refusal> {
@@ -100,6 +141,7 @@ fn own(step: &Step<'_>, event: Event) -> Option<EvidenceId> {
 
 fn too_late_or_early(step: &Step<'_>) -> Refusal {
     match step.next.phase {
+        Phase::HandoverFailed if refused_type(step) => conflict(&step.next),
         Phase::Expired | Phase::HandoverFailed | Phase::ConsignFailed => expired(),
         _ => conflict(&step.next),
     }

@@ -5,6 +5,7 @@ mod cases;
 mod evidence;
 mod recollect;
 mod rows;
+mod rows_rare;
 
 use schemas::envelope::{Consignment, Envelope};
 use schemas::event::{Event, Reason};

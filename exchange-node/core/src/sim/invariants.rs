@@ -51,7 +51,8 @@ impl Net {
         let silent = |d: &&Delivery| {
             matches!(d.role, Role::Sender | Role::Local)
                 && !d.evidence.iter().any(|h| {
-                    matches!(h.event.family(), 'C' | 'D' | 'E') || h.event == Event::RelayFailure
+                    matches!(h.event.family(), 'C' | 'D' | 'E' | 'F')
+                        || h.event == Event::RelayFailure
                 })
         };
         let silent: Vec<_> = self

@@ -29,6 +29,8 @@ enum Op {
     Act(usize, usize, Crash),
     Redrive(usize),
     Leave,
+    /// The recipients' spaces fill, or are emptied.
+    Fill(bool),
     Run,
 }
 
@@ -55,9 +57,10 @@ fn op() -> impl Strategy<Value = Op> {
         3 => prop_oneof![
             Just(MINUTE), Just(HOUR), Just(12 * HOUR), Just(DAY), Just(5 * DAY), Just(40 * DAY)
         ].prop_map(Op::Pass),
-        4 => (0..6_usize, 0..3_usize, crash()).prop_map(|(a, d, c)| Op::Act(a, d, c)),
+        4 => (0..9_usize, 0..3_usize, crash()).prop_map(|(a, d, c)| Op::Act(a, d, c)),
         1 => (0..3_usize).prop_map(Op::Redrive),
         1 => Just(Op::Leave),
+        1 => any::<bool>().prop_map(Op::Fill),
         2 => Just(Op::Run),
     ]
 }
@@ -106,7 +109,10 @@ fn apply(net: &mut Net, id: DeliveryId, op: &Op) {
                 2 => Input::Accept { by },
                 3 => Input::Refuse { by, reason: None },
                 4 => Input::SetStatus { by, status: BusinessStatus::InProgress },
-                _ => Input::SetStatus { by: sender, status: BusinessStatus::Closed },
+                5 => Input::SetStatus { by: sender, status: BusinessStatus::Closed },
+                6 => Input::RefuseType { by, reason: Some("un type".to_owned()) },
+                7 => Input::NoticeFailed { repeatedly: *n > 0 },
+                _ => Input::NoticeDelivered,
             };
             drop(net.input(node(*n), id, input, &[], *crash));
         }
@@ -114,6 +120,7 @@ fn apply(net: &mut Net, id: DeliveryId, op: &Op) {
         Op::Leave => net.ground.change_member(AT_R, |m| {
             m.standing = schemas::directory::Standing::Suspended;
         }),
+        Op::Fill(full) => net.ground.full = *full,
         Op::Run => net.run(),
     }
 }

@@ -222,6 +222,7 @@ fn delivery(envelope: &Envelope, recipient_index: u32) -> Result<Delivery, Wrong
         attempts: 0,
         timers: Timers { consign: Some(NOON.plus(1_000)), ..Timers::default() },
         evidence: vec![held(Event::SubmissionAcceptance)?, held(Event::RelayAcceptance)?],
+        outside: None,
         business: None,
         dispatch: Some(Digest([4; 32])),
     })
