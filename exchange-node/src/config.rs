@@ -270,6 +270,36 @@ pub struct LimitsSection {
     pub max_unsent: u64,
     /// What each member may send in a day.
     pub quota: QuotaSection,
+    /// What may wait for each member.
+    pub space: SpaceSection,
+}
+
+/// `[limits.space]`: of each member, and `[limits.space.members."SIRET"]` of one; 0 is no limit.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpaceSection {
+    /// Most deliveries that wait to be accepted or collected.
+    pub items: u64,
+    /// Most octets of their documents.
+    pub bytes: u64,
+    /// Members with a space of their own, by SIRET.
+    pub members: BTreeMap<String, SpaceOfMember>,
+}
+
+impl Default for SpaceSection {
+    fn default() -> Self {
+        Self { items: 100_000, bytes: 1 << 40, members: BTreeMap::new() }
+    }
+}
+
+/// `[limits.space.members."SIRET"]`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpaceOfMember {
+    /// Most deliveries that wait to be accepted or collected.
+    pub items: u64,
+    /// Most octets of their documents.
+    pub bytes: u64,
 }
 
 /// `[limits.quota]`: of each member, and `[limits.quota.members."SIRET"]` of one; 0 is no limit.
@@ -307,6 +337,7 @@ impl Default for LimitsSection {
             max_inflight_bytes: 512 << 20,
             max_unsent: 1_000_000,
             quota: QuotaSection::default(),
+            space: SpaceSection::default(),
         }
     }
 }

@@ -45,6 +45,7 @@ pub mod resumable;
 pub mod roads;
 pub mod secret;
 pub mod sentences;
+pub mod spaces;
 pub mod telemetry;
 pub mod upload;
 pub mod wakes;

@@ -36,6 +36,7 @@ use crate::recollection::marks::{self, Mark};
 use crate::recollection::{self, Waiting};
 use crate::resumable::Uploads;
 use crate::roads::{Road, Roads};
+use crate::spaces::Spaces;
 use crate::telemetry::otlp::{self, Exporter, Sending};
 use crate::telemetry::spans::Tracer;
 use crate::wakes::Wakes;
@@ -75,6 +76,8 @@ pub struct Node {
     pub admission: Arc<Admission>,
     /// What members may send in a day.
     pub quotas: Quotas,
+    /// What may wait for members.
+    pub spaces: Arc<Spaces>,
     /// The one write door.
     pub engine: EngineHandle,
     /// What was sealed just now.
@@ -154,6 +157,7 @@ impl Node {
         let hand = Hand::default();
         let recent = Recent::default();
         let policy = policy(&config);
+        let spaces = Arc::new(Spaces::new(&config.limits.space));
         let engine_loop = Engine {
             node: config.node.id.clone(),
             store: Arc::clone(&store),
@@ -166,6 +170,7 @@ impl Node {
             recent: recent.clone(),
             wakes: wakes.clone(),
             hand: hand.clone(),
+            spaces: Arc::clone(&spaces),
         };
         let node = Arc::new(Self {
             id: config.node.id.clone(),
@@ -181,6 +186,7 @@ impl Node {
             recollection: Waiting::new(mark),
             admission: Admission::new(&config),
             quotas: Quotas::new(&config.limits.quota),
+            spaces,
             engine,
             recent,
             wakes,

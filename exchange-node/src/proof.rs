@@ -7,6 +7,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use askama::Template;
+use exchange_core::fold;
 use exchange_store::rows::{Anchored, AnchoredTree, EvidenceRow, Kind};
 use schemas::envelope::Document;
 use schemas::event::{Event, Reason};
@@ -154,13 +155,21 @@ fn report(
         .deliveries
         .iter()
         .map(|d| {
-            let steps = d.evidence.iter().filter_map(|held| files.get(&held.id));
+            let links = fold::superseded(d, &node.id);
+            let answered = |fact: EvidenceId| {
+                let mine = links.iter().filter(move |(f, _)| *f == fact);
+                mine.filter_map(|(_, s)| files.get(s)).map(|(_, name)| name.to_string()).collect()
+            };
+            let steps = d.evidence.iter().filter_map(|held| {
+                let (row, name) = files.get(&held.id)?;
+                Some(StepLine { supersedes: answered(held.id), ..step(row, name)? })
+            });
             DeliveryPart {
                 recipient: recipient(d.recipient_index),
                 state: words::state(d.phase.name()),
                 outcome: Outcome::of(d.phase.name()),
                 since: d.since.into(),
-                steps: steps.filter_map(|(row, name)| step(row, name)).collect(),
+                steps: steps.collect(),
             }
         })
         .collect();
@@ -221,6 +230,7 @@ fn step(row: &EvidenceRow, file: &str) -> Option<StepLine> {
         reason: row.evidence.reason.map(reasons::reason),
         code: row.evidence.reason.map_or("", Reason::code),
         remarks: remarks(&row.evidence.p7m),
+        supersedes: Vec::new(),
         node: row.evidence.node.clone(),
         proof,
         file: file.to_owned(),

@@ -60,6 +60,8 @@ pub struct StepLine {
     pub code: &'static str,
     /// What the issuer said beside.
     pub remarks: Vec<String>,
+    /// Files of attested silences that this evidence answers.
+    pub supersedes: Vec<String>,
     /// Node.
     pub node: NodeId,
     /// When it is proved to have existed.
@@ -243,6 +245,7 @@ mod tests {
             reason: Some(crate::reasons::reason(reason)),
             code: reason.code(),
             remarks: vec!["pas de notre <b>ressort</b>".to_owned()],
+            supersedes: vec!["evidence/000.p7m".to_owned()],
             node: "cd-34".parse().unwrap(),
             proof,
             file: "evidence/001.p7m".to_owned(),
@@ -298,6 +301,14 @@ mod tests {
         }
         let (french, english) = html.split_once("<article lang=\"en\"").unwrap();
         assert!(!french.contains("The recipient") && !english.contains("Le destinataire"));
+    }
+
+    #[test]
+    fn what_answers_a_silence_says_which() {
+        let html = report(Proof::Pending);
+        assert!(html.contains("répond au constat d'absence de nouvelles"), "{html}");
+        assert!(html.contains("answers the attested silence"), "{html}");
+        assert_eq!(html.matches("evidence/000.p7m").count(), 2, "{html}");
     }
 
     #[test]

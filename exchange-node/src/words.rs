@@ -58,7 +58,7 @@ pub const fn event(event: Event) -> Words {
         Event::ContentAccessTracking => words("Contenu consulté", "Content opened"),
         Event::ContentHandover => words("Remis au destinataire", "Handed over to the recipient"),
         Event::ContentHandoverFailure => {
-            words("Non retiré par le destinataire", "Not collected by the recipient")
+            words("Non retiré, ou type non admis", "Not collected, or type not taken")
         }
         Event::RelayToNonERDS => {
             words("Transmis à un système extérieur", "Relayed to an outside system")
@@ -94,6 +94,7 @@ pub fn state(name: &str) -> Words {
         "held" => words("retenu", "held"),
         "awaiting_authorisation" => words("en attente d'autorisation", "awaiting authorisation"),
         "cancelled" => words("annulé", "cancelled"),
+        "external" => words("hors du réseau", "outside the network"),
         _ => words("inconnu", "unknown"),
     }
 }

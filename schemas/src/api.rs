@@ -15,7 +15,7 @@ use crate::status::BusinessStatus;
 use crate::time::Timestamp;
 
 /// State names of a delivery (`lifecycle.md`), as people and tools read them.
-pub const STATES: [&str; 18] = [
+pub const STATES: [&str; 19] = [
     "submitted",
     "accepted",
     "rejected",
@@ -34,6 +34,7 @@ pub const STATES: [&str; 18] = [
     "held",
     "awaiting_authorisation",
     "cancelled",
+    "external",
 ];
 
 /// A page of a list; `next` is an opaque cursor, null on the last page.
@@ -223,6 +224,9 @@ pub struct Step {
     /// Seconds from the event to its anchor, when more than 60: the anchor is delayed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_seconds: Option<i64>,
+    /// Evidence of a silence (RB22, RD03) that this one answers: both stand, and this is the fact.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub supersedes: Vec<EvidenceId>,
 }
 
 /// An item of the inbox.
@@ -278,6 +282,19 @@ pub struct Refusal {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = MAX_PROSE))]
     pub reason: Option<String>,
+    /// Why a delivery is not taken that was made available without being asked for: its type is
+    /// not one that the recipient's application can take (E.2, RE03). Where acceptance is asked
+    /// for, it stays out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<RefusalCode>,
+}
+
+/// A reason that a machine can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefusalCode {
+    /// RE03.
+    DocumentTypeRefused,
 }
 
 /// Body of `status`.

@@ -49,10 +49,11 @@ pub async fn examine(node: &Node) -> Readiness {
     dependencies.push(tsa);
     dependencies.extend(clock);
     // What is said of peers lies in the database: no second wait for one that is away.
-    let peers = match dependencies.iter().any(|d| d.name == "store" && d.ready) {
-        true => peers::unusual(node).await,
-        false => Vec::new(),
-    };
+    let mut peers = Vec::new();
+    if dependencies.iter().any(|d| d.name == "store" && d.ready) {
+        peers = peers::unusual(node).await;
+        dependencies.extend(inboxes(node, now).await);
+    }
     Readiness { peers, ..noted(node, dependencies, now) }
 }
 
@@ -121,6 +122,17 @@ fn room(node: &Node) -> DependencyHealth {
     });
     let reason = node.recollection.reason().or(closed).or(full);
     DependencyHealth { name: "room".to_owned(), ready: reason.is_none(), reason }
+}
+
+/// The early word about members for whom much waits; none when there are none. No fault of the
+/// node's: it is told beside what works.
+async fn inboxes(node: &Node, now: Timestamp) -> Option<DependencyHealth> {
+    let (near, full) = node.spaces.strained(node.store.as_ref(), now).await.ok()?;
+    let reason = format!("{full} full, {near} near their limit: see [limits.space]");
+    let found = near + full > 0;
+    let told =
+        || DependencyHealth { name: "inboxes".to_owned(), ready: true, reason: Some(reason) };
+    found.then(told)
 }
 
 fn directory(node: &Node, now: Timestamp) -> DependencyHealth {

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use exchange_store::rows::{Cause, DeliveryRow};
-use schemas::api::{InboxItem, NewStatus, Page, Receipt, Refusal, Step};
+use schemas::api::{InboxItem, NewStatus, Page, Receipt, Refusal, RefusalCode, Step};
 use schemas::envelope::Document;
 use schemas::ids::{DeliveryId, DocumentId};
 use schemas::problem::Code;
@@ -247,7 +247,11 @@ pub async fn refuse(
     bounded(refusal.reason.as_deref())?;
     let own = caller.own(&app.node);
     let row = find(&own, &id).await?;
-    let what = What::Refuse { by: caller.member.clone(), reason: refusal.reason };
+    let (by, reason) = (caller.member.clone(), refusal.reason);
+    let what = match refusal.code {
+        Some(RefusalCode::DocumentTypeRefused) => What::RefuseType { by, reason },
+        None => What::Refuse { by, reason },
+    };
     let acted = act(&app, &caller, &headers, row.delivery.id, what).await?;
     receipt(&own, &row, acted).await
 }

@@ -1,5 +1,6 @@
 //! From rows to the shapes of `schemas::api`.
 
+use exchange_core::fold;
 use exchange_core::state::{Delivery, Phase};
 use exchange_store::rows::{DeliveryRow, EvidenceRow, Kind};
 use schemas::api::{DeliveryView, DocumentView, InboxItem, MessageView, PartyView, Step};
@@ -50,6 +51,7 @@ pub fn step(row: &EvidenceRow) -> Option<Step> {
             .anchored_at
             .and_then(|anchored| delay(row.evidence.at, anchored))
             .map(|late| late / SECOND),
+        supersedes: Vec::new(),
     })
 }
 
@@ -60,8 +62,12 @@ pub fn message(own: &OwnMessage, snapshot: &Snapshot) -> MessageView {
         .deliveries
         .iter()
         .map(|d| {
+            // Senders alone wait for the word of others, at the node where the message began.
+            let links = fold::superseded(d, &d.origin);
             let steps = d.evidence.iter().filter_map(|held| {
-                own.objects.iter().find(|row| row.evidence.id == held.id).and_then(step)
+                let row = own.objects.iter().find(|row| row.evidence.id == held.id)?;
+                let answered = links.iter().filter(|(fact, _)| *fact == held.id);
+                Some(Step { supersedes: answered.map(|(_, s)| *s).collect(), ..step(row)? })
             });
             delivery(d, &own.envelope, steps.collect(), snapshot)
         })

@@ -171,8 +171,15 @@ const TABLE: &[(&str, &str)] = &[
     ("inbox get#output", "Où écrire les documents"),
     ("inbox ack", "Prendre en charge une remise"),
     ("inbox accept", "Accepter une remise qui le demande"),
-    ("inbox refuse", "Refuser une remise qui demande une acceptation"),
+    (
+        "inbox refuse",
+        "Refuser une remise qui demande une acceptation, ou dont le type ne peut être pris",
+    ),
     ("inbox refuse#reason", "Pourquoi"),
+    (
+        "inbox refuse#type_refused",
+        "L'application ne peut prendre le type de ce qui a été mis à disposition",
+    ),
     ("inbox status", "Indiquer l'état de traitement"),
     (
         "inbox status#status",

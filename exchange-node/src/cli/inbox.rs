@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use schemas::api::{DocumentView, InboxItem, Page, Receipt};
+use schemas::api::{DocumentView, InboxItem, Page, Receipt, Refusal, RefusalCode};
 use schemas::ids::DeliveryId;
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ pub(super) enum InboxVerb {
     Ack(IdArgs),
     /// Accept a delivery that asks for it
     Accept(IdArgs),
-    /// Refuse a delivery that asks for acceptance
+    /// Refuse a delivery that asks for acceptance, or one whose type cannot be taken
     Refuse(RefuseArgs),
     /// Set the business status
     Status(StatusArgs),
@@ -65,6 +65,9 @@ pub(super) struct RefuseArgs {
     /// Why
     #[arg(long)]
     reason: Option<String>,
+    /// The application cannot take the type of what was made available
+    #[arg(long)]
+    type_refused: bool,
 }
 
 /// `pli inbox status`
@@ -90,7 +93,9 @@ pub(super) fn run(verb: InboxVerb, call: &Call) -> anyhow::Result<()> {
             InboxVerb::Ack(args) => act(args, "acknowledge", json!({}), call).await,
             InboxVerb::Accept(args) => act(args, "accept", json!({}), call).await,
             InboxVerb::Refuse(args) => {
-                act(args.of, "refuse", json!({ "reason": args.reason }), call).await
+                let code = args.type_refused.then_some(RefusalCode::DocumentTypeRefused);
+                let body = Refusal { reason: args.reason, code };
+                act(args.of, "refuse", serde_json::to_value(body)?, call).await
             }
             InboxVerb::Status(args) => {
                 let client = args.of.member.connect().await?;

@@ -173,6 +173,12 @@ bytes_per_day = 0
 # [limits.quota.members."12345678200010"]   # of one member, by SIRET
 # messages_per_day = 100000
 
+[limits.space]               # what may wait for each member; 0: no limit
+items = 100000
+bytes = 1099511627776
+# [limits.space.members."12345678200010"]   # for one member, by SIRET
+# items = 500000
+
 [log]
 filter = "info"
 format = "text"              # or json

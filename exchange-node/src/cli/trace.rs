@@ -19,6 +19,8 @@ const DELAYED: Text = text(
     "      delayed: anchored {0} after the event",
     "      différée : datée {0} après l'événement",
 );
+const ANSWERS: Text =
+    text("      supersedes, as a fact: {0}", "      prime, comme fait établi, sur : {0}");
 const EVIDENCE: Text = text("    evidence {0}  {1}", "    preuve {0}  {1}");
 
 /// Words in the language of this call.
@@ -81,6 +83,9 @@ pub(super) fn step(step: &Step, lang: Lang) -> String {
     if let Some(seconds) = step.delay_seconds {
         let lasted = dates::span(seconds.saturating_mul(SECOND));
         proof = format!("{proof}\n{}", DELAYED.fill(lang, &[&lasted]));
+    }
+    for silence in &step.supersedes {
+        proof = format!("{proof}\n{}", ANSWERS.fill(lang, &[silence]));
     }
     match Reason::parse(&step.code).map(crate::reasons::reason).map(|r| of(r, lang)) {
         // The reason of a success says the event once more.
@@ -166,6 +171,7 @@ mod tests {
                     "evidence_id": "0190a0a0-0000-5000-8000-000000000002", "event": event.name(),
                     "code": reason.code(), "at": at, "node": "cd-34", "sealed": at, "anchored": at,
                     "delay_seconds": 8_640_000,
+                    "supersedes": ["0190a0a0-0000-5000-8000-000000000003"],
                 }],
             }],
         }))

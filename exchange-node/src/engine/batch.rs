@@ -29,6 +29,7 @@ use crate::engine::recent::Recent;
 use crate::engine::rule::{Plan, plan_submission, plan_work};
 use crate::engine::{Acted, EngineError, Submitted, Written, trace};
 use crate::pace::Pace;
+use crate::spaces::Spaces;
 use crate::telemetry::spans::Span;
 use crate::wakes::Wakes;
 
@@ -60,6 +61,8 @@ pub struct Engine {
     pub wakes: Wakes,
     /// The way to the publisher.
     pub hand: Hand,
+    /// What may wait for members.
+    pub spaces: Arc<Spaces>,
 }
 
 /// An item with what was decided about it.
@@ -121,7 +124,13 @@ impl Engine {
             }
         };
         let snapshot = self.directory.current();
-        let decided = self.decide_all(batch, &loaded, &snapshot, now);
+        let here = (&self.node, &*snapshot);
+        let full = self.spaces.full(self.store.as_ref(), (&batch, &loaded), here, now);
+        let full = match full.await {
+            Ok(full) => full,
+            Err(e) => return fail_all(batch, &e),
+        };
+        let decided = self.decide_all(batch, (&loaded, &full), &snapshot, now);
         let Some((changes, ready)) = self.make_all(decided, snapshot, now).await else {
             return Vec::new();
         };
@@ -140,7 +149,7 @@ impl Engine {
     fn decide_all(
         &self,
         batch: Vec<Item>,
-        loaded: &Loaded,
+        (loaded, full): (&Loaded, &HashSet<DeliveryId>),
         snapshot: &Snapshot,
         now: Timestamp,
     ) -> Vec<Decided> {
@@ -164,7 +173,10 @@ impl Engine {
             }
             let plan = match &item.kind {
                 Kind::Submit(submit) => Ok(plan_submission(submit, unanchored_age, &ctx)),
-                Kind::Deliver(work) => plan_work(work, loaded, &ctx),
+                Kind::Deliver(work) => {
+                    let full = full.contains(&work.delivery);
+                    plan_work(work, loaded, &Context { full, ..ctx })
+                }
             };
             match plan {
                 Ok(plan) if plan.is_empty() && settles(&item).is_empty() => {
@@ -323,6 +335,7 @@ fn written(change: &Change) -> Option<Written> {
             sealed: Some(acceptance.sealed_at),
             anchored: None,
             delay_seconds: None,
+            supersedes: Vec::new(),
         },
     })
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use exchange_core::effect::{Effect, Notice};
 use exchange_core::evidence::{EvidenceDraft, Previous};
+use exchange_core::fold;
 use exchange_core::state::{Delivery, Role};
 use exchange_store::rows::{
     Cause, Change, DeliveryWrite, EffectKind, Kind, NewEffect, NewEvent, NewEvidence, Upload,
@@ -354,13 +355,32 @@ impl Maker {
         }
     }
 
+    /// What a feed says of an evidence: also which silence it answers (row 10).
+    fn told(
+        &self,
+        delivery: &Delivery,
+        id: EvidenceId,
+        mut data: serde_json::Value,
+    ) -> serde_json::Value {
+        let links = fold::superseded(delivery, &self.node);
+        let answered: Vec<_> =
+            links.into_iter().filter(|(fact, _)| *fact == id).map(|(_, silence)| silence).collect();
+        if let Some(map) = data.as_object_mut() {
+            map.insert("evidence_id".to_owned(), json!(id));
+            if !answered.is_empty() {
+                map.insert("supersedes".to_owned(), json!(answered));
+            }
+        }
+        data
+    }
+
     /// A CloudEvent of a member's feed.
     fn notice(&self, delivery: &Delivery, what: &Notice) -> serde_json::Value {
         let (kind, key, data) = match what {
             Notice::Evidence { id, event, reason } => (
                 format!("fr.pli.evidence.{}", event.name()),
                 id.to_string(),
-                json!({ "evidence_id": id, "event": event.name(), "code": reason }),
+                self.told(delivery, *id, json!({ "event": event.name(), "code": reason })),
             ),
             Notice::Available => ("fr.pli.inbox.available".to_owned(), String::new(), json!({})),
             Notice::Late => ("fr.pli.delivery.late".to_owned(), String::new(), json!({})),

@@ -54,7 +54,7 @@ struct Listed {
 }
 
 /// States in which nothing more is owed.
-const ENDS: [&str; 9] = [
+const ENDS: [&str; 10] = [
     "rejected",
     "relay_rejected",
     "relay_failed",
@@ -64,6 +64,7 @@ const ENDS: [&str; 9] = [
     "handed_over",
     "handover_failed",
     "cancelled",
+    "external",
 ];
 
 /// How long the evidence that another one cites may be on its way.

@@ -8,7 +8,7 @@ use super::object::Said;
 
 /// Phase that an event brings about, and how far along the way it lies: the furthest one rules.
 /// A failure that only says "no information" lies below the facts that answer it, see [`silence`].
-const PHASES: [(&str, &str, u8); 16] = [
+const PHASES: [(&str, &str, u8); 18] = [
     ("SubmissionRejection", "rejected", 1),
     ("SubmissionAcceptance", "accepted", 1),
     ("RelayAcceptance", "relayed", 3),
@@ -25,6 +25,8 @@ const PHASES: [(&str, &str, u8); 16] = [
     ("ConsignmentNotification", "consigned", 10),
     ("ContentHandoverFailure", "handover_failed", 11),
     ("ContentHandover", "handed_over", 12),
+    ("RelayToNonERDS", "external", 12),
+    ("RelayToNonERDSFailure", "external", 12),
 ];
 
 /// Whose story it is.

@@ -46,6 +46,8 @@ const GAUGES: &[(&str, &str)] = &[
     ("pli_deliveries", "Deliveries by role and state"),
     ("pli_members_near_quota", "Members that have used 80 % of what they may send today"),
     ("pli_members_over_quota", "Members that have used up what they may send today"),
+    ("pli_inboxes_near_full", "Members for whom 80 % of what may wait for them waits"),
+    ("pli_inboxes_full", "Members for whom nothing more is consigned until they collect"),
     ("pli_store_up", "Whether the database answered this scrape"),
     ("pli_dependency_up", "Whether a dependency worked when last examined"),
     ("pli_dependency_changed_timestamp_seconds", "When a dependency began to work, or ceased to"),
@@ -174,6 +176,10 @@ pub async fn measure(node: &Node) {
         gauge!("pli_deliveries", "role" => role, "state" => state).set(count as f64);
     }
     of_peers(node, &by_peer, &ruled, now);
+    if let Ok((near, full)) = node.spaces.strained(node.store.as_ref(), now).await {
+        gauge!("pli_inboxes_near_full").set(near as f64);
+        gauge!("pli_inboxes_full").set(full as f64);
+    }
 }
 
 /// Each node of the directory that something waits for, or has waited for.

@@ -83,6 +83,17 @@ async fn claim(
     Ok(rows)
 }
 
+/// What waits for members: deliveries, and octets of their content.
+pub(crate) async fn usage(
+    db: &Db,
+    members: &[String],
+) -> Result<Vec<(String, u64, u64)>, StoreError> {
+    let args = Args::new().texts(members.iter().map(String::as_str));
+    let rows: Vec<(String, i64, i64)> = db.fetch(sql::INBOX_USAGE, args).await?;
+    let natural = |n: i64| u64::try_from(n).unwrap_or(0);
+    Ok(rows.into_iter().map(|(m, items, octets)| (m, natural(items), natural(octets))).collect())
+}
+
 /// Ids of deliveries whose next due time has come.
 pub(crate) async fn due(db: &Db, now: i64, limit: u32) -> Result<Vec<Uuid>, StoreError> {
     let args = Args::new().int(now).int(i64::from(limit));

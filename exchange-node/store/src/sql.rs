@@ -82,6 +82,7 @@ statements! {
     INBOX_LIST = "inbox_list";
     INBOX_ONE = "inbox_one";
     INBOX_ROWS = "inbox_rows";
+    INBOX_USAGE = "inbox_usage";
     KEY_INSERT = "key_insert";
     KEYS_OF = "keys_of";
     LOOK_ANCHOR = "look_anchor";

@@ -101,6 +101,10 @@ impl Store for SqlStore {
         read::usage(&self.db, member, since, limit).await
     }
 
+    async fn waiting(&self, members: &[String]) -> Result<Vec<(String, u64, u64)>, StoreError> {
+        inbox::usage(&self.db, members).await
+    }
+
     async fn peers(&self) -> Result<Vec<PeerRow>, StoreError> {
         peers::all(&self.db).await
     }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::operation::{Operation, binary, reference, typed};
 use super::uploads;
-use crate::api::{NewStatus, Refusal, STATES, StatusReceipt, Token, TokenRequest};
+use crate::api::{NewStatus, Refusal, RefusalCode, STATES, StatusReceipt, Token, TokenRequest};
 use crate::catalogue::Process;
 use crate::event::Event;
 use crate::problem::Code;
@@ -322,7 +322,10 @@ fn acts() -> Vec<Operation> {
             .refuse(&[Code::NotFound, Code::StateConflict, Code::Expired, Code::PreconditionFailed])
     };
     let receipt = [(JSON, typed("Receipt", view::receipt()))];
-    let refusal = Refusal { reason: Some("Ce pli ne nous concerne pas.".to_owned()) };
+    let refusal = Refusal {
+        reason: Some("Notre logiciel ne lit pas ce format.".to_owned()),
+        code: Some(RefusalCode::DocumentTypeRefused),
+    };
     let status = NewStatus {
         status: BusinessStatus::AddAwaiting,
         reason: None,
@@ -354,7 +357,9 @@ fn acts() -> Vec<Operation> {
             "refuseDelivery",
             ("Refuse a delivery", "Refuser un pli"),
             "In consignment mode `consent`: seals ConsignmentRejection (C.4); the content is \
-             erased.",
+             erased. Of what was made available without being asked for, with the code \
+             `document-type-refused`: seals ContentHandoverFailure (E.2, RE03); the delivery stays \
+             proven and the content readable. Idempotent: the same evidence on every repeat.",
         )
         .body(&[(JSON, typed("Refusal", refusal))])
         .optional_body()

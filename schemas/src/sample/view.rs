@@ -85,6 +85,7 @@ fn step_of(evidence: &Evidence) -> Step {
         sealed: Some(evidence.event_time),
         anchored: None,
         delay_seconds: None,
+        supersedes: Vec::new(),
     }
 }
 

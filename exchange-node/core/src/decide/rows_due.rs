@@ -72,8 +72,13 @@ fn at_recipient(step: &mut Step<'_>, timer: Timer) -> Result<(), Refusal> {
     // MD03 rules over everything that ran out meanwhile.
     let over = step.is_expired();
     match (timer, step.next.phase) {
-        (Timer::Expires | Timer::NotBefore | Timer::Consign, Phase::Accepted | Phase::Relayed) => {
-            rows_receive::place(step)?
+        (Timer::Expires | Timer::NotBefore, Phase::Accepted | Phase::Relayed) => {
+            rows_receive::place(step)?;
+        }
+        // The last look. It comes after MD07: what is waited for is room alone.
+        (Timer::Consign, Phase::Accepted | Phase::Relayed) => {
+            step.next.timers.not_before = None;
+            rows_receive::place(step)?;
         }
         (Timer::Expires | Timer::Acceptance, Phase::AwaitingAcceptance) => {
             step.issue(Issue::new(Event::AcceptanceRejectionExpiry, Reason::Rc09));
