@@ -11,6 +11,8 @@ use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
 use bytes::BytesMut;
 use futures::{Stream, StreamExt as _};
 use schemas::problem::Code;
@@ -20,6 +22,39 @@ use crate::api::error::{ApiError, ApiResult};
 
 /// Largest body that is read whole, in octets.
 pub const MAX_JSON: usize = 1024 * 1024;
+
+/// Longest address of a call, in octets.
+const MAX_ADDRESS: usize = 8 * 1024;
+/// Most octets of names and values of header fields, and most fields. Below what the HTTP library
+/// takes: it would refuse in words of its own, without a problem.
+const MAX_HEADERS: (usize, usize) = (64 * 1024, 90);
+
+/// Refuses a head that is too large, before anything looks into it.
+pub(super) async fn bounded_head(request: Request, next: Next) -> Response {
+    let uri = request.uri();
+    let address = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    if address > MAX_ADDRESS {
+        return ApiError::of(
+            Code::AddressTooLong,
+            format!("The address has {address} octets, and {MAX_ADDRESS} are taken."),
+            format!("L'adresse fait {address} octets, pour {MAX_ADDRESS} admis."),
+        )
+        .into_response();
+    }
+    let headers = request.headers();
+    let octets: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let (most, fields) = MAX_HEADERS;
+    if octets > most || headers.len() > fields {
+        let count = headers.len();
+        return ApiError::of(
+            Code::HeadersTooLarge,
+            format!("{count} fields of {octets} octets; {fields} of {most} octets are taken."),
+            format!("{count} en-têtes de {octets} octets, pour {fields} de {most} octets admis."),
+        )
+        .into_response();
+    }
+    next.run(request).await
+}
 
 /// The parameters of the query.
 #[derive(Clone, Copy, Debug)]

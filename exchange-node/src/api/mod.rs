@@ -79,6 +79,7 @@ pub fn router(
         // Documents are streamed; what is read whole is bounded by `extract` and `multipart`.
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(app.clone(), crate::admission::guard))
+        .layer(middleware::from_fn(extract::bounded_head))
         .layer(middleware::from_fn_with_state(app.clone(), trace::trace))
         .with_state(app)
 }

@@ -83,10 +83,39 @@ pub async fn party(
     Ok(Json(view(&member)))
 }
 
-/// `GET /v1/processes`
-pub async fn processes(State(app): State<App>, _caller: Caller) -> Json<Page<Process>> {
+/// A page of the catalogue.
+#[derive(Debug, Deserialize)]
+pub struct Turn {
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+/// `GET /v1/processes`, in the order of their codes.
+pub async fn processes(
+    State(app): State<App>,
+    _caller: Caller,
+    Query(turn): Query<Turn>,
+) -> ApiResult<Json<Page<Process>>> {
+    let after = turn.after.as_deref().map(code_after).transpose()?;
     let snapshot = app.node.directory.current();
-    Json(Page { items: snapshot.catalogue.processes.clone(), next: None })
+    Ok(Json(page_of(&snapshot.catalogue.processes, after.as_deref(), turn.limit)))
+}
+
+fn page_of(all: &[Process], after: Option<&str>, limit: Option<usize>) -> Page<Process> {
+    let limit = limit.unwrap_or(50).clamp(1, 200);
+    let mut rest: Vec<&Process> =
+        all.iter().filter(|p| after.is_none_or(|after| p.code.as_str() > after)).collect();
+    rest.sort_by(|a, b| a.code.as_str().cmp(b.code.as_str()));
+    let more = rest.len() > limit;
+    rest.truncate(limit);
+    let next = rest.last().filter(|_| more).map(|p| URL_SAFE_NO_PAD.encode(p.code.as_str()));
+    Page { items: rest.into_iter().cloned().collect(), next }
+}
+
+/// Reads an opaque cursor: the last code of the page before.
+fn code_after(after: &str) -> ApiResult<String> {
+    let code = URL_SAFE_NO_PAD.decode(after).ok().and_then(|b| String::from_utf8(b).ok());
+    code.filter(|code| code.parse::<ProcessCode>().is_ok()).ok_or_else(not_a_cursor)
 }
 
 /// `GET /v1/processes/{code}`
@@ -108,4 +137,28 @@ pub async fn openapi() -> Response {
 /// `GET /docs`: where to read on, without any script or foreign host.
 pub async fn docs() -> Html<&'static str> {
     Html(include_str!("../../templates/docs.html"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_process_stands_on_one_page_whatever_their_size() {
+        let sample = schemas::sample::catalogue().processes.remove(0);
+        let of = |code: &str| Process { code: code.parse().unwrap(), ..sample.clone() };
+        let all: Vec<Process> = ["MDE", "AEC", "DUP", "CNI"].into_iter().map(of).collect();
+        for limit in 1..=5 {
+            let (mut after, mut seen) = (None, Vec::new());
+            loop {
+                let page = page_of(&all, after.as_deref(), Some(limit));
+                assert!(page.items.len() <= limit);
+                seen.extend(page.items.iter().map(|p| p.code.to_string()));
+                let Some(next) = page.next else { break };
+                after = Some(code_after(&next).unwrap());
+            }
+            assert_eq!(seen, ["AEC", "CNI", "DUP", "MDE"], "pages of {limit}");
+        }
+        assert!(code_after("!").is_err());
+    }
 }

@@ -71,6 +71,7 @@ pub async fn submit(
             return Err(extract::not_taken("application/json, multipart/form-data"));
         }
     };
+    something_for_somebody(&said.message)?;
     let now = node.clock.now();
     let snapshot = node.directory.current();
     let cause = key.as_deref().map(|key| own.cause(key));
@@ -109,6 +110,20 @@ pub async fn submit(
         standing.tell(response.headers_mut());
     }
     Ok(response)
+}
+
+/// Evidence is about content (M02) and about recipients (I05): of nothing, or for nobody, not even
+/// an A.2 can be sealed (EN 319 522-2 clause 8). Such a call is no submission.
+fn something_for_somebody(message: &NewMessage) -> ApiResult<()> {
+    let missing =
+        [("recipients", message.recipients.len()), ("documents", message.documents.len())];
+    match missing.into_iter().find(|(_, found)| *found == 0) {
+        None => Ok(()),
+        Some((what, _)) => Err(ApiError::envelope(
+            format!("/{what} is empty: a message has at least one."),
+            format!("/{what} est vide : un pli en a au moins un."),
+        )),
+    }
 }
 
 /// Where the member stands, if what it sends is more than its quota; none for a repeat of what was

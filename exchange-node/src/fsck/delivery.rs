@@ -106,6 +106,7 @@ pub(super) fn examine(audit: &mut Audit<'_>, row: &DeliveryLook, around: &Around
         previous_hop: state.previous_hop.as_deref(),
     };
     told(audit, row, &state, &teller, &evidence);
+    audit.answers.extend(teller.answers(&evidence));
     business(audit, row, &state, &mine);
     due(audit, row, &state);
     inbox(audit, row, &state, around);

@@ -51,7 +51,7 @@ pub(super) async fn examine(audit: &mut Audit<'_>) -> Result<(), StoreError> {
         } else {
             let rows = snapshot.events(event, ends.events, PAGE).await?;
             event = rows.last().map_or(ends.events, |r| r.seq);
-            rows.iter().for_each(|row| meet(&mut pending, row));
+            rows.iter().for_each(|row| meet(audit, &mut pending, row));
         }
     }
     for (id, members) in pending.wanted {
@@ -130,13 +130,21 @@ fn concerned(row: &RecordLook, node: &str) -> Vec<String> {
 }
 
 /// An entry of a feed.
-fn meet(pending: &mut Pending, row: &EventLook) {
+fn meet(audit: &mut Audit<'_>, pending: &mut Pending, row: &EventLook) {
     let json: Value = serde_json::from_str(&row.event).unwrap_or_default();
     let text = |pointer: &str| json.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     if let Ok(at) = text("/time").parse::<Timestamp>() {
         pending.events_at = at.millis();
     }
     let Ok(id) = text("/data/evidence_id").parse::<Uuid>() else { return };
+    // An entry of an earlier release has no such member.
+    let silences = json.pointer("/data/supersedes").and_then(Value::as_array);
+    for silence in silences.into_iter().flatten().filter_map(Value::as_str) {
+        let true_word = silence.parse().is_ok_and(|s: Uuid| audit.answers.contains(&(id, s)));
+        if !true_word {
+            audit.report.find(finding::EVENT_LINK, &id, &[&row.member, &silence]);
+        }
+    }
     match pending.wanted.get_mut(&id) {
         Some(wanted) => {
             wanted.retain(|member| *member != row.member);

@@ -165,6 +165,9 @@ rules! {
     EVENT_STRAY = "event-stray",
         "the feed of {} tells of evidence that is not there: {}",
         "le fil de {} parle d'une preuve qui n'est pas là : {}";
+    EVENT_LINK = "event-link",
+        "the feed of {} says that it supersedes {}, and the evidence does not",
+        "le fil de {} dit qu'elle prime sur {}, et les preuves ne le disent pas";
     // Anchors.
     LEAVES = "anchor-leaves",
         "its leaves are not the digests of the objects up to position {}",

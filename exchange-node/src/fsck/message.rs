@@ -29,8 +29,8 @@ const STRAYS: u32 = 1_000;
 struct Page {
     deliveries: HashMap<Uuid, Vec<DeliveryLook>>,
     objects: HashMap<Uuid, Vec<Said>>,
-    /// Of dispatches that cannot be believed: what is wrong with them.
-    spoiled: HashMap<Uuid, Vec<Finding>>,
+    /// Of dispatches that cannot be believed: their deliveries, and what is wrong with them.
+    spoiled: HashMap<Uuid, Vec<(Vec<Uuid>, Vec<Finding>)>>,
     inbox: HashMap<Uuid, InboxLook>,
     keys: HashMap<Uuid, Vec<KeyLook>>,
 }
@@ -94,34 +94,42 @@ async fn open(audit: &mut Audit<'_>, rows: Vec<ObjectLook>, page: &mut Page) {
     let work = move || -> Vec<_> {
         let read = |row: ObjectLook| {
             let (said, findings) = object::read(&row, &verifier);
-            (row.message, row.event == "dispatch" && said.is_none(), said, findings)
+            let spoiled = row.event == "dispatch" && said.is_none();
+            let deliveries = spoiled.then(|| object::ids(&row.deliveries));
+            (row.message, deliveries, said, findings)
         };
         rows.into_par_iter().map(read).collect()
     };
     for (message, spoiled, said, findings) in cores::spread(work).await.unwrap_or_default() {
-        if spoiled {
-            page.spoiled.entry(message).or_default().extend(findings);
-        } else {
-            findings.into_iter().for_each(|one| audit.report.keep(one));
+        match spoiled {
+            Some(deliveries) => {
+                page.spoiled.entry(message).or_default().push((deliveries, findings));
+            }
+            None => findings.into_iter().for_each(|one| audit.report.keep(one)),
         }
         page.objects.entry(message).or_default().extend(said);
     }
 }
 
 /// A dispatch that this node refused for its seal (RB04) or its certificate (RB05) is kept as it
-/// came: it is what the B.2 is about.
-fn was_refused(audit: &Audit<'_>, objects: &[Said]) -> bool {
+/// came: it is what the B.2 is about. That excuses the dispatch of this delivery, and no other of
+/// the message.
+fn was_refused(audit: &Audit<'_>, deliveries: &[Uuid], objects: &[Said]) -> bool {
     let own = |s: &&Said| s.event == "RelayRejection" && s.issuer == audit.place.node.as_str();
-    objects.iter().filter(own).any(|s| matches!(s.reason.as_str(), "RB04" | "RB05"))
+    let for_seal = |s: &&Said| matches!(s.reason.as_str(), "RB04" | "RB05");
+    let refused: Vec<&Said> = objects.iter().filter(own).filter(for_seal).collect();
+    !deliveries.is_empty()
+        && deliveries.iter().all(|d| refused.iter().any(|s| s.deliveries.contains(d)))
 }
 
 fn one(audit: &mut Audit<'_>, message: &MessageLook, page: &Page) {
     audit.report.messages += 1;
     let deliveries = page.deliveries.get(&message.id).map_or(&[][..], Vec::as_slice);
     let objects = page.objects.get(&message.id).map_or(&[][..], Vec::as_slice);
-    if !was_refused(audit, objects) {
-        let spoiled = page.spoiled.get(&message.id).into_iter().flatten();
-        spoiled.for_each(|one| audit.report.keep(one.clone()));
+    for (of, findings) in page.spoiled.get(&message.id).into_iter().flatten() {
+        if !was_refused(audit, of, objects) {
+            findings.iter().for_each(|one| audit.report.keep(one.clone()));
+        }
     }
     let id = &message.id;
     let envelope = match serde_json::from_str::<Envelope>(&message.envelope) {
@@ -166,7 +174,7 @@ fn columns(audit: &mut Audit<'_>, message: &MessageLook, envelope: &Envelope) {
 }
 
 /// Exactly one of A.1 and A.2: with deliveries, and without. A dispatch that was refused at the
-/// door may have come without an A.1 to believe.
+/// door may have come without an A.1 to believe; what came from outside of the network has an F.3.
 fn origin(
     audit: &mut Audit<'_>,
     message: &MessageLook,
@@ -180,7 +188,7 @@ fn origin(
         !deliveries.is_empty() && deliveries.iter().all(|d| d.phase == "relay_rejected");
     let proven = match deliveries.len() {
         0 => rejected && !accepted,
-        _ => !rejected && (accepted || turned_away),
+        _ => !rejected && (accepted || turned_away || has("ReceivedFromNonERDS")),
     };
     if !proven {
         let values: [&dyn std::fmt::Display; 3] = [&deliveries.len(), &accepted, &rejected];

@@ -39,6 +39,7 @@ use schemas::ids::NodeId;
 use schemas::time::Timestamp;
 use signing::encrypt::StorageKey;
 use signing::trust::{Anchors, SealVerifier};
+use uuid::Uuid;
 
 pub use self::finding::Finding;
 use self::finding::Rule;
@@ -136,6 +137,8 @@ struct Audit<'a> {
     watch: Watch<'a>,
     /// Content that need not be there, although a key leads to it, see [`keys`].
     excused: HashSet<Vec<u8>>,
+    /// Evidence that answers a silence, with that silence.
+    answers: HashSet<(Uuid, Uuid)>,
     report: Report,
 }
 
@@ -146,8 +149,15 @@ struct Audit<'a> {
 pub async fn examine(place: &Place<'_>, watch: Watch<'_>) -> Result<Report, StoreError> {
     let ends = place.store.snapshot().await?.ends().await?;
     let verifier = Arc::new(SealVerifier::new(place.anchors.clone()));
-    let (excused, report) = (HashSet::new(), Report::default());
-    let mut audit = Audit { place, ends, verifier, watch, excused, report };
+    let mut audit = Audit {
+        place,
+        ends,
+        verifier,
+        watch,
+        excused: HashSet::new(),
+        answers: HashSet::new(),
+        report: Report::default(),
+    };
     message::examine(&mut audit).await?;
     feed::examine(&mut audit).await?;
     anchors::examine(&mut audit).await?;

@@ -86,7 +86,7 @@ pub(super) fn read(row: &ObjectLook, verifier: &SealVerifier) -> (Option<Said>, 
 }
 
 /// Ids that stand one after the other.
-fn ids(joined: &[u8]) -> Vec<Uuid> {
+pub(super) fn ids(joined: &[u8]) -> Vec<Uuid> {
     joined.chunks(16).filter_map(|octets| Uuid::from_slice(octets).ok()).collect()
 }
 

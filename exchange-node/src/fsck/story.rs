@@ -4,6 +4,8 @@
 
 use std::collections::HashSet;
 
+use uuid::Uuid;
+
 use super::object::Said;
 
 /// Phase that an event brings about, and how far along the way it lies: the furthest one rules.
@@ -28,6 +30,9 @@ const PHASES: [(&str, &str, u8); 18] = [
     ("RelayToNonERDS", "external", 12),
     ("RelayToNonERDSFailure", "external", 12),
 ];
+
+/// The last words about a message that leaves the network.
+const EXITS: [&str; 2] = ["RelayToNonERDS", "RelayToNonERDSFailure"];
 
 /// Whose story it is.
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +107,37 @@ impl Teller<'_> {
             first = all.get(n - 1).copied();
         }
         first
+    }
+
+    /// Which evidence answers which silence that had been attested before: the first that says
+    /// what had not been known (row 10). In the order in which this node got to know them.
+    pub(super) fn answers(&self, all: &[&Said]) -> Vec<(Uuid, Uuid)> {
+        if !matches!(self.role, "sender" | "relay") {
+            return Vec::new();
+        }
+        let way = self.way(all);
+        let said: Vec<&Said> = all.iter().copied().filter(|s| !is_way(s, &way)).collect();
+        let waits = |one: &Said| one.issuer == self.node || one.issuer == self.origin;
+        let silent = |one: &Said| match one.reason.as_str() {
+            "RB22" => true,
+            "RD03" => one.problem.is_empty() && waits(one),
+            _ => false,
+        };
+        let recipients = |one: &Said| {
+            let word = PHASES.iter().any(|(name, _, rank)| *name == one.event && *rank >= 7);
+            word && !silent(one) && !EXITS.contains(&one.event.as_str())
+        };
+        let answers = |fact: &Said, silence: &Said| {
+            let taken = fact.event == "RelayAcceptance" && silence.reason == "RB22";
+            let there = fact.external == silence.issuer || silence.issuer == self.node;
+            (taken && there && fact.issuer != self.node) || recipients(fact)
+        };
+        let pair = |(i, silence): (usize, &&Said)| {
+            let mut later = said.iter().skip(i + 1);
+            let fact = later.find(|fact| answers(fact, silence))?;
+            silent(silence).then_some((fact.id, silence.id))
+        };
+        said.iter().enumerate().filter_map(pair).collect()
     }
 
     /// The nodes by which the message came here, this one included, back to the sender's: each B.1

@@ -320,6 +320,19 @@ codes! {
         fr: "Le détail donne la limite. Les fichiers vont dans leurs propres parties, ou dans POST \
              /v1/documents, qui les lit au fil de l'eau.";
 
+    AddressTooLong = "address-too-long", 414, Sender, false, None;
+        en: "The address of the call is longer than this node takes.";
+        fr: "L'adresse de l'appel dépasse ce que ce nœud accepte.";
+        en: "What is long belongs into the body of a call, not into its address.";
+        fr: "Ce qui est long va dans le corps d'un appel, pas dans son adresse.";
+
+    HeadersTooLarge = "headers-too-large", 431, Sender, false, None;
+        en: "The header fields of the call are more, or larger, than this node takes.";
+        fr: "Les en-têtes de l'appel sont plus nombreux, ou plus grands, que ce nœud n'accepte.";
+        en: "Send fewer and shorter fields; a token of this node has less than 1,000 octets.";
+        fr: "Envoyez des en-têtes moins nombreux et plus courts ; un jeton de ce nœud tient en \
+             moins de 1 000 octets.";
+
     TooManyRequests = "too-many-requests", 429, Sender, true, None;
         en: "Too many requests: slow down.";
         fr: "Trop de requêtes : ralentissez.";

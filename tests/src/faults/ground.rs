@@ -243,12 +243,6 @@ impl Ground {
         }
     }
 
-    /// Frames that a hostile reader has kept for itself so far.
-    #[must_use]
-    pub const fn lost(&self) -> usize {
-        self.lost
-    }
-
     /// Has every node send again what it has sent since `from`, if frames were lost, as its operator
     /// does who is told of it; returns how many were.
     ///

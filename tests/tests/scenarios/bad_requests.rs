@@ -51,6 +51,8 @@ async fn bad_requests_in_address_method_and_type_get_a_problem_each() {
         "/v1/directory/parties?limit=x",
         "/v1/directory/parties?cog=..%2F..",
         "/v1/directory/parties?after=!",
+        "/v1/processes?after=!",
+        "/v1/processes?limit=x",
     ] {
         refused(path, get(path), 400, "invalid-request").await;
     }
@@ -157,6 +159,53 @@ async fn bad_requests_with_bodies_that_cannot_be_read_get_a_problem_each() {
         let request = post("/v1/messages", b"{}".into()).header("Idempotency-Key", key);
         refused("Idempotency-Key", request, 400, "invalid-request").await;
     }
+    a_good_one_still_goes_through(&net, &state).await;
+}
+
+/// One request as these octets, and the answer as it comes: no client stands in between.
+fn raw(url: &str, head: &str) -> (u16, String, Value) {
+    use std::io::{Read as _, Write as _};
+    let address = url.trim_start_matches("http://");
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let request = format!("{head}\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, head.to_ascii_lowercase(), serde_json::from_str(body).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_gets_a_problem() {
+    let net = Net::up().unwrap();
+    let state = net.state().await.unwrap();
+    let many = (0..95).map(|n| format!("\r\nX-{n}: y")).collect::<String>();
+    let cases = [
+        (format!("GET /v1/inbox?after={} HTTP/1.1", "a".repeat(9_000)), 414, "address-too-long"),
+        (format!("GET /{} HTTP/1.1", "a".repeat(60_000)), 414, "address-too-long"),
+        (
+            format!("GET /health/live HTTP/1.1\r\nX: {}", "y".repeat(70_000)),
+            431,
+            "headers-too-large",
+        ),
+        (
+            format!("GET /health/live HTTP/1.1\r\nX: {}", "y".repeat(300_000)),
+            431,
+            "headers-too-large",
+        ),
+        (format!("GET /health/live HTTP/1.1{many}"), 431, "headers-too-large"),
+    ];
+    for (head, status, code) in cases {
+        let (found, headers, problem) = raw(&state.url, &head);
+        let what = &head[..head.len().min(40)];
+        assert_eq!((found, problem["code"].as_str()), (status, Some(code)), "{what}: {headers}");
+        assert!(headers.contains("content-type: application/problem+json"), "{what}: {headers}");
+        assert_ne!(problem["detail"], problem["detail_fr"], "{what}");
+    }
+    let (found, ..) =
+        raw(&state.url, &format!("GET /health/live HTTP/1.1\r\nX: {}", "y".repeat(60_000)));
+    assert_eq!(found, 200);
     a_good_one_still_goes_through(&net, &state).await;
 }
 
