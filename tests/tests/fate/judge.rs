@@ -331,12 +331,9 @@ impl Judge<'_> {
         let query = QueueQuery { to: None, after: 0, limit: 1_000 };
         let malice = &self.schedule.trouble.malice;
         let false_frames = malice.spoil + malice.forge + malice.replay > 0;
-        // An operator had something sent again that could not be, and reads here why.
-        let refused = |error: &str| self.schedule.trouble.operators && error.contains("state-");
         for row in at_once(site.store.queue(&query)).unwrap() {
             let fine = match row.state.as_str() {
                 "set-aside" => false_frames || thief,
-                "dead" => row.error.as_deref().is_some_and(refused),
                 "waiting" => thief || malice.spoil + malice.forge > 0,
                 _ => false,
             };
