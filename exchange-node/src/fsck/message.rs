@@ -114,8 +114,8 @@ async fn open(audit: &mut Audit<'_>, rows: Vec<ObjectLook>, page: &mut Page) {
 /// A dispatch that this node refused for its seal (RB04) or its certificate (RB05) is kept as it
 /// came: it is what the B.2 is about. That excuses the dispatch of this delivery, and no other of
 /// the message.
-fn was_refused(audit: &Audit<'_>, deliveries: &[Uuid], objects: &[Said]) -> bool {
-    let own = |s: &&Said| s.event == "RelayRejection" && s.issuer == audit.place.node.as_str();
+fn was_refused(node: &str, deliveries: &[Uuid], objects: &[Said]) -> bool {
+    let own = |s: &&Said| s.event == "RelayRejection" && s.issuer == node;
     let for_seal = |s: &&Said| matches!(s.reason.as_str(), "RB04" | "RB05");
     let refused: Vec<&Said> = objects.iter().filter(own).filter(for_seal).collect();
     !deliveries.is_empty()
@@ -127,7 +127,7 @@ fn one(audit: &mut Audit<'_>, message: &MessageLook, page: &Page) {
     let deliveries = page.deliveries.get(&message.id).map_or(&[][..], Vec::as_slice);
     let objects = page.objects.get(&message.id).map_or(&[][..], Vec::as_slice);
     for (of, findings) in page.spoiled.get(&message.id).into_iter().flatten() {
-        if !was_refused(audit, of, objects) {
+        if !was_refused(audit.place.node.as_str(), of, objects) {
             findings.iter().for_each(|one| audit.report.keep(one.clone()));
         }
     }
@@ -193,5 +193,34 @@ fn origin(
     if !proven {
         let values: [&dyn std::fmt::Display; 3] = [&deliveries.len(), &accepted, &rejected];
         audit.report.find(finding::UNPROVEN, &message.id, &values);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(event: &str, reason: &str, issuer: &str, delivery: u128) -> Said {
+        Said {
+            event: event.to_owned(),
+            reason: reason.to_owned(),
+            issuer: issuer.to_owned(),
+            deliveries: vec![Uuid::from_u128(delivery)],
+            ..Said::default()
+        }
+    }
+
+    #[test]
+    fn a_refusal_excuses_the_dispatch_of_its_own_delivery_alone() {
+        let [one, other] = [1, 2].map(Uuid::from_u128);
+        let refused = |reason| vec![said("RelayRejection", reason, "r", 1)];
+        for reason in ["RB04", "RB05"] {
+            assert!(was_refused("r", &[one], &refused(reason)), "{reason}");
+            assert!(!was_refused("r", &[other], &refused(reason)), "spoiled at rest");
+            assert!(!was_refused("r", &[one, other], &refused(reason)));
+            assert!(!was_refused("h", &[one], &refused(reason)), "the refusal of another node");
+        }
+        assert!(!was_refused("r", &[one], &refused("RB21")), "refused for its recipient");
+        assert!(!was_refused("r", &[], &refused("RB04")), "of no delivery");
     }
 }

@@ -177,3 +177,37 @@ fn silence(one: &Said, said: &[&Said]) -> Option<u8> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(id: u128, event: &str, reason: &str, issuer: &str, external: &str) -> Said {
+        Said {
+            id: Uuid::from_u128(id),
+            event: event.to_owned(),
+            reason: reason.to_owned(),
+            issuer: issuer.to_owned(),
+            external: external.to_owned(),
+            ..Said::default()
+        }
+    }
+
+    #[test]
+    fn each_silence_has_the_first_answer_after_it() {
+        let all = [
+            said(1, "SubmissionAcceptance", "RA01", "s", ""),
+            said(2, "ContentConsignmentFailure", "RD03", "s", ""),
+            said(3, "RelayFailure", "RB22", "s", "r"),
+            said(4, "RelayAcceptance", "RB01", "r", "s"),
+            said(5, "ContentConsignment", "RD01", "r", ""),
+            said(6, "ContentHandover", "RE01", "r", ""),
+        ];
+        let all: Vec<&Said> = all.iter().collect();
+        let at = |role| Teller { node: "s", role, origin: "s", previous_hop: None };
+        let pair = |fact, silence| (Uuid::from_u128(fact), Uuid::from_u128(silence));
+        assert_eq!(at("sender").answers(&all), [pair(5, 2), pair(4, 3)]);
+        assert!(at("recipient").answers(&all).is_empty());
+        assert!(at("sender").answers(&all[..3]).is_empty(), "nothing has answered");
+    }
+}

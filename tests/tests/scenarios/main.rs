@@ -31,6 +31,7 @@ mod refusals;
 mod relays;
 mod replicas;
 mod shell;
+mod spaces;
 mod strangers;
 mod thieves;
 mod timestamps;
