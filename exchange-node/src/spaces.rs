@@ -141,7 +141,7 @@ impl Spaces {
         }
         let keys: Vec<String> = members.keys().cloned().collect();
         let mut counted: HashMap<String, (u64, u64)> =
-            store.waiting(&keys).await?.into_iter().map(|(m, i, o)| (m, (i, o))).collect();
+            store.inboxes(&keys).await?.into_iter().map(|(m, i, o)| (m, (i, o))).collect();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         for (member, limit) in members {
             let (items, octets) = counted.remove(&member).unwrap_or_default();

@@ -156,7 +156,7 @@ pub trait Store: Send + Sync + Debug {
 
     /// What waits for these members: how many deliveries and octets of content; those for whom
     /// nothing waits are left out.
-    async fn waiting(&self, members: &[String]) -> Result<Vec<(String, u64, u64)>, StoreError>;
+    async fn inboxes(&self, members: &[String]) -> Result<Vec<(String, u64, u64)>, StoreError>;
 
     /// What is said about sending to other nodes.
     async fn peers(&self) -> Result<Vec<PeerRow>, StoreError>;

@@ -101,7 +101,7 @@ impl Store for SqlStore {
         read::usage(&self.db, member, since, limit).await
     }
 
-    async fn waiting(&self, members: &[String]) -> Result<Vec<(String, u64, u64)>, StoreError> {
+    async fn inboxes(&self, members: &[String]) -> Result<Vec<(String, u64, u64)>, StoreError> {
         inbox::usage(&self.db, members).await
     }
 

@@ -230,8 +230,8 @@ impl Store for Faulty {
     ) -> Result<(u64, u64), StoreError> {
         self.read("usage", self.site.store.usage(member, since, limit)).await
     }
-    async fn waiting(&self, members: &[String]) -> Result<Vec<(String, u64, u64)>, StoreError> {
-        self.read("waiting", self.site.store.waiting(members)).await
+    async fn inboxes(&self, members: &[String]) -> Result<Vec<(String, u64, u64)>, StoreError> {
+        self.read("inboxes", self.site.store.inboxes(members)).await
     }
     async fn peers(&self) -> Result<Vec<PeerRow>, StoreError> {
         self.read("peers", self.site.store.peers()).await
