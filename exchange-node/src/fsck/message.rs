@@ -24,13 +24,16 @@ const OBJECTS: u32 = 1_000;
 /// Most rows without a home that are named.
 const STRAYS: u32 = 1_000;
 
+/// Deliveries of a dispatch, and what is wrong with it.
+type Spoiled = (Vec<Uuid>, Vec<Finding>);
+
 /// Everything that belongs to the messages of a page, by message or delivery.
 #[derive(Default)]
 struct Page {
     deliveries: HashMap<Uuid, Vec<DeliveryLook>>,
     objects: HashMap<Uuid, Vec<Said>>,
     /// Of dispatches that cannot be believed: their deliveries, and what is wrong with them.
-    spoiled: HashMap<Uuid, Vec<(Vec<Uuid>, Vec<Finding>)>>,
+    spoiled: HashMap<Uuid, Vec<Spoiled>>,
     inbox: HashMap<Uuid, InboxLook>,
     keys: HashMap<Uuid, Vec<KeyLook>>,
 }
