@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-/// A node makes and drops thousands of small objects for each batch, on all cores at once.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     exchange_node::cli::main()
 }

@@ -243,7 +243,7 @@ impl Engine {
         let results = self.store.commit_and_claim(&changes, self.hand.lease()).await;
         metrics::histogram!("pli_commit_duration_seconds").record(begun.elapsed().as_secs_f64());
         metrics::histogram!("pli_batch_items").record(changes.len() as f64);
-        let Handed { answers, claimed, more } = match results {
+        let Handed { answers, claimed, behind, more } = match results {
             Ok(handed) => handed,
             Err(e) => {
                 return fail_all(ready.into_iter().map(|r| r.item).collect(), &e);
@@ -276,7 +276,7 @@ impl Engine {
             }
         }
         // The publisher finds in memory what it needs.
-        self.hand.give(claimed, more);
+        self.hand.give(claimed, behind, more);
         again
     }
 

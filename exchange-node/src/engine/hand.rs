@@ -3,12 +3,13 @@
 //! - publications that a commit has claimed as it wrote them;
 //! - dispatches that the backbone has confirmed and that nobody has answered yet. The next node
 //!   answers most of them within a moment; then the transaction that stores the answer settles
-//!   them too. Those that are not answered in [`ANSWER`] are settled by themselves.
+//!   them too. Those that are not answered in [`ANSWER`] are settled by themselves, and those at once
+//!   behind which others of their conversation wait: the next may go when this one is settled.
 //!
 //! All of it is a hint. What is lost here with the process stands in the queue under a lease, and
 //! is claimed again when that has run out; the next node knows a repeat.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,12 +32,13 @@ const FRESH: i64 = LEASE / 2;
 /// Most publications handed over and not taken yet. More wait in the queue like those of others.
 const MOST: usize = 2048;
 /// How long a confirmed dispatch waits for its answer.
-pub const ANSWER: Duration = Duration::from_secs(1);
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// A confirmed dispatch; twice confirmed, when an operator has sent it again meanwhile.
 #[derive(Debug)]
 struct Confirmed {
     claims: Vec<i64>,
+    key: String,
     trace: Option<TraceContext>,
 }
 
@@ -46,6 +48,29 @@ struct Held {
     unanswered: HashMap<DeliveryId, Confirmed>,
     /// In the order in which they were confirmed; answered ones included.
     since: VecDeque<(Instant, DeliveryId)>,
+    /// Not to be waited for any longer.
+    hurried: Vec<DeliveryId>,
+    /// Order keys behind whose head others wait.
+    crowded: HashSet<String>,
+}
+
+impl Held {
+    /// Others wait behind the head of a key. When it is confirmed already, its time is over.
+    fn crowd(&mut self, key: String) {
+        let of_key = |(id, c): (&DeliveryId, &Confirmed)| (c.key == key).then_some(*id);
+        match self.unanswered.iter().find_map(of_key) {
+            Some(delivery) => self.hurry(delivery),
+            None => drop(self.crowded.insert(key)),
+        }
+        // Heads of other processes are never confirmed here.
+        if self.crowded.len() > MOST {
+            self.crowded.clear();
+        }
+    }
+
+    fn hurry(&mut self, delivery: DeliveryId) {
+        self.hurried.push(delivery);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -70,10 +95,14 @@ impl Hand {
         if self.held().claimed.len() < MOST { LEASE } else { 0 }
     }
 
-    /// After a commit: what it claimed, and whether more waits in the queue.
-    pub fn give(&self, claimed: Vec<Claimed>, more: bool) {
+    /// After a commit: what it claimed, the order keys of what waits behind others, and whether
+    /// anything waits in the queue.
+    pub fn give(&self, claimed: Vec<Claimed>, behind: Vec<String>, more: bool) {
         let any = !claimed.is_empty();
-        self.held().claimed.extend(claimed);
+        let mut held = self.held();
+        held.claimed.extend(claimed);
+        behind.into_iter().for_each(|key| held.crowd(key));
+        drop(held);
         if more {
             self.look();
         } else if any {
@@ -106,12 +135,26 @@ impl Hand {
         let _ = tokio::time::timeout(longest, self.0.bell.notified()).await;
     }
 
-    /// The backbone has confirmed the dispatch of a delivery.
-    pub fn confirmed(&self, delivery: DeliveryId, claim: i64, trace: Option<TraceContext>) {
+    /// What a look into the queue has claimed waited there: others may wait behind it.
+    pub fn found(&self, claimed: &[Claimed]) {
         let mut held = self.held();
-        held.since.push_back((Instant::now(), delivery));
+        claimed.iter().for_each(|c| held.crowd(c.effect.order_key.clone()));
+    }
+
+    /// The backbone has confirmed the dispatch of a delivery.
+    pub fn confirmed(&self, delivery: DeliveryId, claim: &Claimed, trace: Option<TraceContext>) {
+        let mut held = self.held();
+        let key = &claim.effect.order_key;
+        if held.crowded.remove(key) {
+            held.hurry(delivery);
+            self.0.bell.notify_one();
+        } else {
+            held.since.push_back((Instant::now(), delivery));
+        }
         let confirmed = held.unanswered.entry(delivery);
-        confirmed.or_insert(Confirmed { claims: Vec::new(), trace }).claims.push(claim);
+        let confirmed =
+            confirmed.or_insert(Confirmed { claims: Vec::new(), key: key.clone(), trace });
+        confirmed.claims.push(claim.id);
     }
 
     /// The next node answers: the claims that this settles.
@@ -120,18 +163,19 @@ impl Hand {
         self.held().unanswered.remove(&delivery).map(|c| c.claims).unwrap_or_default()
     }
 
-    /// What was confirmed so long ago and is not answered, as work for the engine.
+    /// What is not answered and is waited for no longer, as work for the engine.
     #[must_use]
-    pub fn unanswered(&self, longer_than: Duration) -> Vec<Work> {
+    pub fn unanswered(&self) -> Vec<Work> {
         let mut held = self.held();
-        let mut over = Vec::new();
-        while held.since.front().is_some_and(|(at, _)| at.elapsed() >= longer_than) {
-            let Some((_, delivery)) = held.since.pop_front() else { break };
-            if let Some(Confirmed { claims: settles, trace }) = held.unanswered.remove(&delivery) {
-                over.push(Work { settles, trace, ..Work::new(delivery, Fact::Sent) });
-            }
+        let mut over = std::mem::take(&mut held.hurried);
+        while held.since.front().is_some_and(|(at, _)| at.elapsed() >= ANSWER) {
+            over.extend(held.since.pop_front().map(|(_, delivery)| delivery));
         }
-        over
+        let work = |delivery| {
+            let Confirmed { claims: settles, trace, .. } = held.unanswered.remove(&delivery)?;
+            Some(Work { settles, trace, ..Work::new(delivery, Fact::Sent) })
+        };
+        over.into_iter().filter_map(work).collect()
     }
 }
 
@@ -158,7 +202,11 @@ mod tests {
     #[test]
     fn what_lay_too_long_is_left_to_a_claim() {
         let (hand, now) = (Hand::default(), Timestamp::from_millis(MINUTE));
-        hand.give(vec![claimed(1, now), claimed(2, now.plus(FRESH)), claimed(3, now)], false);
+        hand.give(
+            vec![claimed(1, now), claimed(2, now.plus(FRESH)), claimed(3, now)],
+            vec![],
+            false,
+        );
         let ids = |taken: Vec<Claimed>| taken.iter().map(|c| c.id).collect::<Vec<_>>();
         assert_eq!(ids(hand.take(now.plus(FRESH), 2)), [2]);
         assert_eq!(ids(hand.take(now, 2)), [3]);
@@ -169,23 +217,51 @@ mod tests {
     fn a_publisher_that_is_behind_is_given_no_more() {
         let (hand, now) = (Hand::default(), Timestamp::from_millis(MINUTE));
         assert_eq!(hand.lease(), LEASE);
-        hand.give((0..MOST as i64).map(|id| claimed(id, now)).collect(), true);
+        hand.give((0..MOST as i64).map(|id| claimed(id, now)).collect(), vec![], true);
         assert_eq!(hand.lease(), 0);
         assert!(hand.must_look() && !hand.must_look());
+    }
+
+    const THEN: Timestamp = Timestamp::from_millis(0);
+
+    fn of(key: &str, id: i64) -> Claimed {
+        let mut claimed = claimed(id, THEN);
+        claimed.effect.order_key = key.to_owned();
+        claimed
+    }
+
+    fn settled(hand: &Hand) -> Vec<(DeliveryId, Vec<i64>)> {
+        hand.unanswered().into_iter().map(|work| (work.delivery, work.settles)).collect()
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_settles_and_a_silence_is_settled() {
         let hand = Hand::default();
         let [one, two] = [1, 2].map(|n| DeliveryId(Uuid::from_u128(n)));
-        hand.confirmed(one, 11, None);
-        hand.confirmed(two, 12, None);
-        hand.confirmed(two, 13, None);
+        hand.confirmed(one, &of("a", 11), None);
+        hand.confirmed(two, &of("b", 12), None);
+        hand.confirmed(two, &of("b", 13), None);
         assert_eq!((hand.answered(one), hand.answered(one)), (vec![11], vec![]));
-        assert!(hand.unanswered(ANSWER).is_empty());
+        assert!(hand.unanswered().is_empty());
         tokio::time::advance(ANSWER).await;
-        let over = hand.unanswered(ANSWER);
-        assert_eq!(over.len(), 1);
-        assert_eq!((over[0].delivery, &over[0].settles[..]), (two, &[12, 13][..]));
+        assert_eq!(settled(&hand), [(two, vec![12, 13])]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_an_answer_while_others_wait_behind() {
+        let hand = Hand::default();
+        let [one, two, three, four] = [1, 2, 3, 4].map(|n| DeliveryId(Uuid::from_u128(n)));
+        // The next of its conversation came before the confirmation, or after it.
+        hand.give(vec![], vec!["a".to_owned()], true);
+        hand.confirmed(one, &of("a", 11), None);
+        hand.confirmed(two, &of("b", 12), None);
+        hand.give(vec![], vec!["b".to_owned()], true);
+        assert_eq!(settled(&hand), [(one, vec![11]), (two, vec![12])]);
+        // What was found in the queue had waited; others may stand there too.
+        let found = of("a", 13);
+        hand.found(std::slice::from_ref(&found));
+        hand.confirmed(three, &found, None);
+        hand.confirmed(four, &of("a", 14), None);
+        assert_eq!(settled(&hand), [(three, vec![13])]);
     }
 }

@@ -29,7 +29,7 @@ use super::breaker::{Breaker, Round};
 use super::content;
 use super::frames::{self, Unmade};
 use super::trace::Publishing;
-use crate::engine::hand::{ANSWER, LEASE};
+use crate::engine::hand::LEASE;
 use crate::engine::item::{Fact, Work};
 use crate::engine::publication::{Payload, Publication};
 use crate::node::Node;
@@ -106,6 +106,7 @@ impl Publisher {
         if hand.must_look() || now.since(Timestamp::from_millis(looked)).abs() >= LOOK_MS {
             claimed = self.node.store.claim(EffectKind::Publish, now, LEASE, MAX_BATCH).await?;
             self.looked.store(now.millis(), Ordering::Relaxed);
+            hand.found(&claimed);
             if claimed.len() >= MAX_BATCH as usize {
                 hand.look();
             }
@@ -209,7 +210,7 @@ impl Publisher {
     /// Dispatches that were confirmed a while ago, and not answered: the engine writes down that
     /// they were sent.
     fn settle_unanswered(&self) {
-        let work = self.node.hand.unanswered(ANSWER);
+        let work = self.node.hand.unanswered();
         if work.is_empty() {
             return;
         }
@@ -306,7 +307,7 @@ impl Publisher {
                     settled.push(settlement);
                 }
                 Sorted::Confirmed => {
-                    node.hand.confirmed(publication.delivery, claim.id, publication.trace);
+                    node.hand.confirmed(publication.delivery, &claim, publication.trace);
                 }
             }
         }

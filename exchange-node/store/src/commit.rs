@@ -20,6 +20,7 @@ use crate::commit_rows::{self, Raced};
 use crate::db::{Args, Db, Tx};
 use crate::rows::{Change, Committed, Handed, Outcome};
 use crate::sql;
+use crate::work::Queued;
 
 /// Attempts before a batch that keeps losing races counts as a database in trouble.
 const ATTEMPTS: usize = 8;
@@ -46,7 +47,8 @@ pub(crate) async fn commit(db: &Db, batch: &[Change], lease_ms: i64) -> Result<H
         match commit_rows::write(&mut tx, &written, lease_ms).await? {
             Raced::No(queued) => {
                 tx.commit().await?;
-                return Ok(Handed { answers, claimed: queued.claimed, more: queued.more });
+                let Queued { claimed, behind, more } = queued;
+                return Ok(Handed { answers, claimed, behind, more });
             }
             Raced::Yes => tx.rollback().await?,
         }

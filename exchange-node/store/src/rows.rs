@@ -94,6 +94,8 @@ pub struct Handed {
     pub answers: Vec<Committed>,
     /// Publications of the batch that nothing held back: claimed as they were written.
     pub claimed: Vec<Claimed>,
+    /// Order keys of publications of the batch that were not claimed.
+    pub behind: Vec<String>,
     /// Whether other publications, of the batch or behind what it settled, wait for a claim.
     pub more: bool,
 }

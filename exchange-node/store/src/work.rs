@@ -34,6 +34,8 @@ pub(crate) const fn kind_name(kind: EffectKind) -> &'static str {
 pub(crate) struct Queued {
     /// Publications that were claimed as they were written.
     pub(crate) claimed: Vec<Claimed>,
+    /// The order keys of those that were not.
+    pub(crate) behind: Vec<String>,
     /// Whether others wait for a claim.
     pub(crate) more: bool,
 }
@@ -74,8 +76,9 @@ pub(crate) async fn insert(
         if attempts > 0 {
             let effect = effect.clone();
             queued.claimed.push(Claimed { id, attempts: 0, effect, probe: false });
-        } else {
-            queued.more |= effect.kind == EffectKind::Publish;
+        } else if effect.kind == EffectKind::Publish {
+            queued.behind.push(effect.order_key.clone());
+            queued.more = true;
         }
     }
     Ok(queued)
