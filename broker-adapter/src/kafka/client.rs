@@ -16,7 +16,7 @@ use crate::{BackboneError, Identity, Options, url};
 /// Bytes that a producer holds for a broker that is away.
 const PRODUCER_KIB: &str = "65536";
 /// Bytes that a consumer fetches ahead.
-const CONSUMER_KIB: &str = "16384";
+const CONSUMER_KIB: &str = "8192";
 
 /// What every client of this cluster needs: brokers, names, login.
 pub(super) fn base(url: &str, options: &Options) -> Result<ClientConfig, BackboneError> {
