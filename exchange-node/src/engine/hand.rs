@@ -151,10 +151,8 @@ impl Hand {
         } else {
             held.since.push_back((Instant::now(), delivery));
         }
-        let confirmed = held.unanswered.entry(delivery);
-        let confirmed =
-            confirmed.or_insert(Confirmed { claims: Vec::new(), key: key.clone(), trace });
-        confirmed.claims.push(claim.id);
+        let new = || Confirmed { claims: Vec::new(), key: key.clone(), trace };
+        held.unanswered.entry(delivery).or_insert_with(new).claims.push(claim.id);
     }
 
     /// The next node answers: the claims that this settles.
