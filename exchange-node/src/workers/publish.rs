@@ -284,7 +284,7 @@ impl Publisher {
                     due: node.clock.now().plus(SECOND),
                     error: error.to_string(),
                 }),
-                Err(error) => settled.push(retry(&claim, now, error.to_string())),
+                Err(error) => settled.push(retry_soon(&claim, now, error.to_string())),
             }
         }
         let outcomes = road.publish(out).await;
@@ -401,6 +401,16 @@ fn sort(
 
 /// Tries again after 1 s, doubling up to a minute. The core's timers say when it is too late.
 fn retry(claim: &Claimed, now: Timestamp, error: String) -> Settlement {
-    let wait = SECOND.saturating_mul(1 << claim.attempts.min(6)).min(MINUTE);
+    retry_within(claim, now, error, MINUTE)
+}
+
+/// The same for what did not come as far as the broker: a lane that could not be looked at while its
+/// readers changed. Waiting for room counts as attempts too, and must not make it wait for minutes.
+fn retry_soon(claim: &Claimed, now: Timestamp, error: String) -> Settlement {
+    retry_within(claim, now, error, 5 * SECOND)
+}
+
+fn retry_within(claim: &Claimed, now: Timestamp, error: String, longest: i64) -> Settlement {
+    let wait = SECOND.saturating_mul(1 << claim.attempts.min(6)).min(longest);
     Settlement::Retry { id: claim.id, due: now.plus(wait), error }
 }
