@@ -469,6 +469,11 @@ async fn ground(options: &[&str]) -> Net {
     let path = format!("/v1/inbox/{}", text_at(&item, "/delivery_id"));
     town.post(&format!("{path}/acknowledge"), &json!({})).await.unwrap();
     town.post(&format!("{path}/status"), &json!({ "status": "received" })).await.unwrap();
+    let is_taken = |m: &Value| state(m) == "handed_over" && m.to_string().contains("received");
+    sender.until(&taken, is_taken).await.unwrap();
+    // In an anchor of its own: one that is missing between others is missed.
+    let anchored = |m: &Value| !m.to_string().contains("\"anchored\":null");
+    sender.until(&taken, anchored).await.unwrap();
     let document = sender.pdf(&long).await.unwrap();
     let consent = json!({ "recipients": [{ "cog": "34172" }], "process": "AEC",
         "documents": [{ "id": document }], "requested": { "consignment": "consent" } });
@@ -483,16 +488,11 @@ async fn ground(options: &[&str]) -> Net {
     assert!(status.is_client_error(), "{status}");
     let waits = text_at(&sender.send_pdf("34172", &long).await.unwrap(), "/message_id");
     sender.until(&waits, |m| state(m) == "consigned").await.unwrap();
-    sender
-        .until(&taken, |m| state(m) == "handed_over" && m.to_string().contains("received"))
-        .await
-        .unwrap();
     sender.until(&refused, |m| state(m) == "refused").await.unwrap();
     let held = net.operate("etat", &["hold", "cd-34", "--reason", "audit"]).unwrap();
     assert!(held.status.success(), "{}", String::from_utf8_lossy(&held.stderr));
     let stays = text_at(&sender.send_pdf("34172", &long).await.unwrap(), "/message_id");
     assert_eq!(state(&sender.get(&format!("/v1/messages/{stays}")).await.unwrap()), "accepted");
-    let anchored = |m: &Value| !m.to_string().contains("\"anchored\":null");
     sender.until(&stays, anchored).await.unwrap();
     sender.until(&waits, anchored).await.unwrap();
     // A running node is sound, too.
