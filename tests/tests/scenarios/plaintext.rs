@@ -13,9 +13,11 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
+use futures::StreamExt as _;
 use lapin::options::{
-    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions,
+    BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions,
     QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
@@ -186,20 +188,29 @@ async fn control_on_rabbitmq(channel: &Channel, control: &Marker) {
     sent.await.unwrap().await.unwrap();
 }
 
+/// A queue is empty when it hands out nothing for so long. (What `rabbitmqctl` says of a quorum queue
+/// is up to five seconds old.)
+const EMPTY: Duration = Duration::from_secs(5);
+
 /// Everything in every queue; it goes back when the channel ends.
 async fn queues(broker: &Service, channel: &Channel) -> Vec<(String, Vec<u8>)> {
+    let names = broker.run("ctl", &["-q", "list_queues", "name"]).unwrap();
+    let names = names.lines().map(str::trim).filter(|name| !name.is_empty() && *name != "name");
+    let all = futures::future::join_all(names.map(|name| one_queue(name, channel))).await;
+    all.into_iter().flatten().collect()
+}
+
+/// As a consumer: a queue with a single active one hands out nothing to `basic.get`.
+async fn one_queue(queue: &str, channel: &Channel) -> Vec<(String, Vec<u8>)> {
+    let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
+    let consumer = channel.basic_consume(queue.into(), "".into(), options, arguments);
+    let mut consumer = consumer.await.unwrap();
     let mut all = Vec::new();
-    for queue in broker.run("ctl", &["-q", "list_queues", "name"]).unwrap().lines() {
-        let queue = queue.trim();
-        if queue.is_empty() || queue == "name" {
-            continue;
-        }
-        let get = || channel.basic_get(queue.into(), BasicGetOptions::default());
-        while let Some(message) = get().await.unwrap() {
-            let headers = format!("{:?}", message.properties);
-            all.push((format!("{queue}, headers"), headers.into_bytes()));
-            all.push((queue.to_owned(), message.delivery.data));
-        }
+    while let Ok(Some(message)) = tokio::time::timeout(EMPTY, consumer.next()).await {
+        let message = message.unwrap();
+        let headers = format!("{:?}", message.properties);
+        all.push((format!("{queue}, headers"), headers.into_bytes()));
+        all.push((queue.to_owned(), message.data));
     }
     all
 }

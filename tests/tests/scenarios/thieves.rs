@@ -9,10 +9,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
+use futures::StreamExt as _;
 use lapin::options::{
-    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions,
-    QueueDeclareOptions,
+    BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions,
+    QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::types::{AMQPValue, FieldTable};
@@ -186,8 +188,11 @@ async fn a_broker_certificate_stolen_from_a_node_on_rabbitmq_opens_no_lane_of_an
     // The same client with the credentials of the node itself finds the message.
     let owner = connect(&broker.url, &Stolen::from(&net, "cd-34")).await.unwrap();
     let lane = owner.create_channel().await.unwrap();
-    let found = lane.basic_get("pli.cd-34.message".into(), BasicGetOptions::default()).await;
-    assert!(found.unwrap().is_some(), "nothing waited there: the refusals show nothing");
+    let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
+    let lane = lane.basic_consume("pli.cd-34.message".into(), "".into(), options, arguments);
+    let mut lane = lane.await.unwrap();
+    let found = tokio::time::timeout(Duration::from_secs(30), lane.next()).await;
+    found.expect("nothing waited there: the refusals show nothing").unwrap().unwrap();
     owner.close(200, "done".into()).await.unwrap();
 
     net.start(&[]).unwrap();
