@@ -241,21 +241,8 @@ async fn against_database(store: &dyn Store, digests: &[Digest]) -> Result<Optio
 }
 
 async fn remember(store: &dyn Store, seq: u64, digest: &Digest, now: Timestamp) -> Result<()> {
-    let change = Change {
-        cause: cause(seq),
-        outcome: digest.as_bytes().to_vec(),
-        now,
-        message: None,
-        deliveries: Vec::new(),
-        evidence: Vec::new(),
-        effects: Vec::new(),
-        events: Vec::new(),
-        keys: Vec::new(),
-        uploads: Vec::new(),
-        uses: Vec::new(),
-        settles: Vec::new(),
-        erases: Vec::new(),
-    };
+    let outcome = digest.as_bytes().to_vec();
+    let change = Change { outcome, ..Change::new(cause(seq), now) };
     let answers = store.commit(std::slice::from_ref(&change)).await?;
     let written = matches!(answers.as_slice(), [Committed::Written]);
     ensure!(written, "the database knows a line {seq} already: run pli audit verify");

@@ -1,18 +1,17 @@
 //! `pli backup`: taking, checking and restoring backups of a node.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
 use schemas::ids::NodeId;
 use schemas::time::Timestamp;
 use serde_json::{Value, json};
 use signing::encrypt::EncryptionKey;
 use signing::trust::{Anchors, pem_certificates};
 
+use super::bar::Bar;
 use super::node::runtime;
-use super::{Call, Failure, Lang, Text, audit, text};
+use super::{Call, Failure, Text, audit, text};
 use crate::backup::restore::{KeySource, Outcome, Refused, Restored};
 use crate::backup::{Index, KeyPlace, Stage, check, create, restore};
 use crate::clock::{self, Clock as _};
@@ -182,10 +181,10 @@ async fn take(args: CreateArgs, call: &Call) -> anyhow::Result<()> {
         base: args.base.as_deref(),
         keys_for: &keys_for,
     };
-    let bar = Bar::new(call);
-    let watch = |stage, done, total| bar.show(stage, done, total);
+    let bar = Bar::new(call, BAR);
+    let watch = |stage, done, total| bar.show(stage, name(stage, call), done, total);
     let taken = create::create(order, &clock::system(), &watch).await;
-    bar.end();
+    bar.clear();
     let create::Taken { path, index } = taken?;
     if call.screen.json {
         call.screen.object(&told(&path, &index))?;
@@ -238,9 +237,9 @@ fn verify(args: &VerifyArgs, call: &Call) -> anyhow::Result<()> {
             return Err(Failure::NotValid.into());
         }
     };
-    let bar = Bar::new(call);
-    let flaws = check::compare(&args.backup, &index, &|s, d, t| bar.show(s, d, t));
-    bar.end();
+    let bar = Bar::new(call, BAR);
+    let flaws = check::compare(&args.backup, &index, &|s, d, t| bar.show(s, name(s, call), d, t));
+    bar.clear();
     let flaws = flaws?;
     if call.screen.json {
         let mut all = told(&args.backup, &index);
@@ -291,9 +290,11 @@ async fn put_back(args: RestoreArgs, call: &Call) -> anyhow::Result<()> {
         anchors: anchors.as_ref(),
         keys,
     };
-    let bar = Bar::new(call);
-    let done = restore::restore(&order, &clock::system(), &|s, d, t| bar.show(s, d, t)).await;
-    bar.end();
+    let bar = Bar::new(call, BAR);
+    let done =
+        restore::restore(&order, &clock::system(), &|s, d, t| bar.show(s, name(s, call), d, t))
+            .await;
+    bar.clear();
     match done {
         Ok(Outcome::Restored(restored)) => restored_well(&args, &restored, call),
         Ok(Outcome::Flawed(flaws)) => {
@@ -372,40 +373,15 @@ fn anchors(paths: &[PathBuf]) -> anyhow::Result<Option<Anchors>> {
     Ok((!paths.is_empty()).then_some(all))
 }
 
-/// One bar for each stage, where somebody watches.
-struct Bar {
-    lang: Lang,
-    now: Mutex<(Option<Stage>, ProgressBar)>,
-}
+const BAR: &str = "{msg:10} {bar:40} {bytes}/{total_bytes}  {bytes_per_sec}";
 
-impl Bar {
-    fn new(call: &Call) -> Self {
-        let bar = if call.screen.watched() { ProgressBar::new(0) } else { ProgressBar::hidden() };
-        let form = "{msg:10} {bar:40} {bytes}/{total_bytes}  {bytes_per_sec}";
-        let style = ProgressStyle::with_template(form);
-        let bar = bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { lang: call.screen.lang, now: Mutex::new((None, bar)) }
-    }
-
-    fn show(&self, stage: Stage, done: u64, total: u64) {
-        let mut now = self.now.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if now.0 != Some(stage) {
-            now.0 = Some(stage);
-            let name = match stage {
-                Stage::Database => DATABASE,
-                Stage::Files => FILES,
-                Stage::Checking => CHECKING,
-            };
-            now.1.set_message(name.of(self.lang));
-        }
-        now.1.set_length(total.max(done));
-        now.1.set_position(done);
-    }
-
-    fn end(&self) {
-        let now = self.now.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        now.1.finish_and_clear();
-    }
+fn name(stage: Stage, call: &Call) -> &'static str {
+    let name = match stage {
+        Stage::Database => DATABASE,
+        Stage::Files => FILES,
+        Stage::Checking => CHECKING,
+    };
+    name.of(call.screen.lang)
 }
 
 #[cfg(test)]

@@ -1,12 +1,10 @@
 //! `pli fsck`: every projection of the archive, recomputed from its sealed evidence.
 
-use std::sync::Mutex;
-
 use clap::Args;
 use exchange_store::content::Shelf;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use super::bar::Bar;
 use super::node::runtime;
 use super::{Call, Failure, Lang, Text, text};
 use crate::clock::{self, Clock as _};
@@ -55,8 +53,9 @@ async fn examine(args: &FsckArgs, call: &Call) -> anyhow::Result<()> {
         tsa_anchors: &keys.tsa_anchors,
         now: clock::system().now(),
     };
-    let bar = Bar::new(call);
-    let report = fsck::examine(&place, &|stage, done, total| bar.show(stage, done, total)).await;
+    let bar = Bar::new(call, BAR);
+    let watch = |stage, done, total| bar.show(stage, name(stage, call), done, total);
+    let report = fsck::examine(&place, &watch).await;
     bar.clear();
     conclude(&report?, call)
 }
@@ -91,38 +90,15 @@ fn print(finding: &Finding, call: &Call) -> anyhow::Result<()> {
     call.screen.line(format!("{}  {}  {detail}", finding.code, finding.what))
 }
 
-/// How far the work is.
-struct Bar {
-    lang: Lang,
-    now: Mutex<(Option<Stage>, ProgressBar)>,
-}
+const BAR: &str = "{msg:10} {bar:40} {pos}/{len}  {per_sec}";
 
-impl Bar {
-    fn new(call: &Call) -> Self {
-        let bar = if call.screen.watched() { ProgressBar::new(0) } else { ProgressBar::hidden() };
-        let style = ProgressStyle::with_template("{msg:10} {bar:40} {pos}/{len}  {per_sec}");
-        let bar = bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { lang: call.screen.lang, now: Mutex::new((None, bar)) }
-    }
-
-    fn show(&self, stage: Stage, done: u64, total: u64) {
-        let mut now = self.now.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if now.0 != Some(stage) {
-            now.0 = Some(stage);
-            let name = match stage {
-                Stage::Messages => MESSAGES,
-                Stage::Events => EVENTS,
-                Stage::Anchors => ANCHORS,
-                Stage::Queue => QUEUE,
-                Stage::Content => CONTENT,
-            };
-            now.1.set_message(name.of(self.lang));
-        }
-        now.1.set_length(total.max(done));
-        now.1.set_position(done);
-    }
-
-    fn clear(&self) {
-        self.now.lock().unwrap_or_else(std::sync::PoisonError::into_inner).1.finish_and_clear();
-    }
+fn name(stage: Stage, call: &Call) -> &'static str {
+    let name = match stage {
+        Stage::Messages => MESSAGES,
+        Stage::Events => EVENTS,
+        Stage::Anchors => ANCHORS,
+        Stage::Queue => QUEUE,
+        Stage::Content => CONTENT,
+    };
+    name.of(call.screen.lang)
 }

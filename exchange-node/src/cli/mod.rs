@@ -11,6 +11,7 @@
 mod audit;
 mod authority;
 mod backup;
+mod bar;
 mod client;
 mod config;
 mod demo;

@@ -145,7 +145,8 @@ async fn replay(store: &dyn Store, args: RedriveArgs, call: &Call) -> anyhow::Re
     });
     audit::note(call, store, "queue redrive", about).await?;
     for rows in again.chunks(PAGE as usize) {
-        let change = Change { effects: rows.iter().map(|r| wake(r, now)).collect(), ..empty(now) };
+        let effects = rows.iter().map(|r| wake(r, now)).collect();
+        let change = Change { effects, ..Change::new(Cause::once(), now) };
         let answers = store.commit(std::slice::from_ref(&change)).await?;
         anyhow::ensure!(answers.first() == Some(&Committed::Written), "nothing was written");
     }
@@ -199,24 +200,6 @@ fn wake(row: &DeliveryRow, now: Timestamp) -> NewEffect {
         order_key: row.delivery.id.to_string(),
         due: now,
         payload: REDRIVE.to_vec(),
-    }
-}
-
-fn empty(now: Timestamp) -> Change {
-    Change {
-        cause: Cause::once(),
-        outcome: Vec::new(),
-        now,
-        message: None,
-        deliveries: Vec::new(),
-        evidence: Vec::new(),
-        effects: Vec::new(),
-        events: Vec::new(),
-        keys: Vec::new(),
-        uploads: Vec::new(),
-        uses: Vec::new(),
-        settles: Vec::new(),
-        erases: Vec::new(),
     }
 }
 

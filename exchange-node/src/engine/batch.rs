@@ -137,7 +137,7 @@ impl Engine {
         self.commit(changes, ready).await
     }
 
-    /// Evidence about a dispatch that waits for its answer settles it.
+    /// Evidence about a dispatch that waits for its answer settles it, as sent.
     fn answers(&self, item: &mut Item) {
         if let Kind::Deliver(work) = &mut item.kind
             && matches!(work.fact, Fact::Evidence(_))

@@ -88,19 +88,11 @@ impl Maker {
 
     fn empty_change(&self, cause: Cause, plan: &Plan) -> Change {
         Change {
-            cause,
-            outcome: Vec::new(),
-            now: self.now,
             message: plan.message.clone(),
-            deliveries: Vec::new(),
-            evidence: Vec::new(),
-            effects: Vec::new(),
-            events: Vec::new(),
             keys: plan.keys.clone(),
             uploads: if plan.fresh { kept(&plan.uploads) } else { Vec::new() },
             uses: plan.uploads.iter().map(|u| u.id).collect(),
-            settles: Vec::new(),
-            erases: Vec::new(),
+            ..Change::new(cause, self.now)
         }
     }
 

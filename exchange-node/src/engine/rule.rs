@@ -166,7 +166,7 @@ pub fn plan_work(work: &Work, loaded: &Loaded, ctx: &Context<'_>) -> Result<Plan
         (_, None) => return Err(not_found()),
     };
     let subject = Subject::of(&envelope);
-    let decision = decide_in_turn(state.map(|(d, _)| d), &subject, &work.fact, ctx)?;
+    let decision = decide_in_turn(state.map(|(d, _)| d), &subject, work, ctx)?;
     let changed = state.is_none_or(|(before, _)| *before != decision.next);
     let fresh = |id: &EvidenceId| {
         state.is_none_or(|(before, _)| before.evidence.iter().all(|held| held.id != *id))
@@ -213,20 +213,24 @@ fn not_found() -> Refusal {
     )
 }
 
-/// Decides about each input of a fact in turn, and joins the decisions.
+/// Decides about each input of a fact in turn, and joins the decisions. Evidence that settles a
+/// dispatch says first of all that it was sent: whatever else it says, nobody may attest later that
+/// it was not.
 fn decide_in_turn(
     state: Option<&Delivery>,
     subject: &Subject,
-    fact: &Fact,
+    work: &Work,
     ctx: &Context<'_>,
 ) -> Result<Decision, Refusal> {
-    let Fact::Evidence(all) = fact else {
-        return decide(state, subject, input(fact), ctx);
+    let Fact::Evidence(all) = &work.fact else {
+        return decide(state, subject, input(&work.fact), ctx);
     };
+    let sent = (!work.settles.is_empty()).then_some(Input::Sent);
+    let facts = all.iter().map(|received| Input::Evidence(received.fact.clone()));
     let mut joined: Option<Decision> = None;
-    for received in all {
+    for input in sent.into_iter().chain(facts) {
         let before = joined.as_ref().map(|d| &d.next).or(state);
-        let mut decision = decide(before, subject, Input::Evidence(received.fact.clone()), ctx)?;
+        let mut decision = decide(before, subject, input, ctx)?;
         if let Some(earlier) = joined {
             let shift = earlier.evidence.len();
             for draft in &mut decision.evidence {
@@ -402,4 +406,36 @@ fn status_update(fact: &Fact, next: &Delivery, ctx: &Context<'_>) -> Option<Stat
         documents: Vec::new(),
         at: ctx.now,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use exchange_core::fixture::{self, AT_R, Ground};
+    use exchange_core::sim::Net;
+    use exchange_core::state::Phase;
+    use schemas::digest::Digest;
+    use schemas::event::Event;
+
+    use super::*;
+
+    /// An answer that settles a dispatch, and otherwise says nothing new.
+    #[test]
+    fn what_is_answered_was_sent() {
+        let mut net = Net::new(Ground::direct(), fixture::envelope(&[AT_R]));
+        let id = net.submit().unwrap()[0];
+        let delivery = net.at("s", id).unwrap().clone();
+        let fact = net.fact(net.all(Event::SubmissionAcceptance)[0]);
+        let sealed =
+            SealedBytes { p7m: Arc::default(), sha256: Digest::default(), sealed_at: net.now };
+        let all = vec![Received { fact, sealed }];
+        let (subject, ctx) = (Subject::of(&net.envelope), net.ground.at("s", net.now));
+        let decided = |settles| {
+            let work = Work { settles, ..Work::new(id, Fact::Evidence(all.clone())) };
+            decide_in_turn(Some(&delivery), &subject, &work, &ctx).unwrap().next
+        };
+        assert_eq!(decided(vec![]), delivery);
+        let sent = decided(vec![7]);
+        assert_eq!(sent.phase, Phase::Relaying);
+        assert!(sent.timers.relay_ack.is_some() && sent.timers.relay_send.is_none());
+    }
 }

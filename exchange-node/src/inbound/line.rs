@@ -143,7 +143,7 @@ pub(super) fn row(
     let cause = format!("parked/{}/{}", Lane::Message, found.arrived.sealed.sha256);
     let order_key = of(&found.arrived.envelope, found.arrived.recipient_index);
     let payload = frame::encode(&Standing { frame, since: Some(now), trace });
-    Change { effects: vec![wake(order_key, now, payload)], ..change(Cause(cause), now) }
+    Change { effects: vec![wake(order_key, now, payload)], ..Change::new(Cause(cause), now) }
 }
 
 /// Makes rows durable, each once.
@@ -180,29 +180,11 @@ pub(crate) fn step_out(
     }
     let payload = frame::encode(standing);
     let effects = vec![wake(beside(found.delivery), now, payload)];
-    Some(Change { effects, settles: vec![id], ..change(Cause::once(), now) })
+    Some(Change { effects, settles: vec![id], ..Change::new(Cause::once(), now) })
 }
 
 fn wake(order_key: String, due: Timestamp, payload: Vec<u8>) -> NewEffect {
     NewEffect { kind: EffectKind::Wake, delivery: None, to: None, order_key, due, payload }
-}
-
-fn change(cause: Cause, now: Timestamp) -> Change {
-    Change {
-        cause,
-        outcome: Vec::new(),
-        now,
-        message: None,
-        deliveries: Vec::new(),
-        evidence: Vec::new(),
-        effects: Vec::new(),
-        events: Vec::new(),
-        keys: Vec::new(),
-        uploads: Vec::new(),
-        uses: Vec::new(),
-        settles: Vec::new(),
-        erases: Vec::new(),
-    }
 }
 
 #[cfg(test)]

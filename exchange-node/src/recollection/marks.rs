@@ -110,21 +110,7 @@ pub async fn write(
     outcome: Vec<u8>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let change = Change {
-        cause,
-        outcome,
-        now,
-        message: None,
-        deliveries: Vec::new(),
-        evidence: Vec::new(),
-        effects: Vec::new(),
-        events: Vec::new(),
-        keys: Vec::new(),
-        uploads: Vec::new(),
-        uses: Vec::new(),
-        settles: Vec::new(),
-        erases: Vec::new(),
-    };
+    let change = Change { outcome, ..Change::new(cause, now) };
     store.commit(std::slice::from_ref(&change)).await.map(drop)
 }
 

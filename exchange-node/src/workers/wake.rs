@@ -107,6 +107,7 @@ impl Waker {
         work: &mut Vec<Work>,
         settled: &mut Vec<Settlement>,
     ) -> Result<(), Again> {
+        self.absent.lock().unwrap_or_else(PoisonError::into_inner).remove(&claim.id);
         match parked(&self.node, claim).await? {
             Parked::Here(mut found, trace) if line::is_little(&found) => {
                 self.node.check_plaintexts(&mut found).await?;

@@ -76,6 +76,28 @@ pub struct Change {
     pub erases: Vec<DeliveryId>,
 }
 
+impl Change {
+    /// A change that says and does nothing yet.
+    #[must_use]
+    pub const fn new(cause: Cause, now: Timestamp) -> Self {
+        Self {
+            cause,
+            outcome: Vec::new(),
+            now,
+            message: None,
+            deliveries: Vec::new(),
+            evidence: Vec::new(),
+            effects: Vec::new(),
+            events: Vec::new(),
+            keys: Vec::new(),
+            uploads: Vec::new(),
+            uses: Vec::new(),
+            settles: Vec::new(),
+            erases: Vec::new(),
+        }
+    }
+}
+
 /// What became of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Committed {

@@ -97,19 +97,5 @@ fn wake(delivery: DeliveryId, now: Timestamp) -> Change {
         due: now,
         payload: REDRIVE.to_vec(),
     };
-    Change {
-        cause: Cause::once(),
-        outcome: Vec::new(),
-        now,
-        message: None,
-        deliveries: Vec::new(),
-        evidence: Vec::new(),
-        effects: vec![effect],
-        events: Vec::new(),
-        keys: Vec::new(),
-        uploads: Vec::new(),
-        uses: Vec::new(),
-        settles: Vec::new(),
-        erases: Vec::new(),
-    }
+    Change { effects: vec![effect], ..Change::new(Cause::once(), now) }
 }

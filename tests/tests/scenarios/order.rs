@@ -178,6 +178,15 @@ async fn replicas_keep_order(road: Option<String>) {
     let Some(ground) = Ground::up(road) else { return };
     let [agency, other] = ground.agencies().await;
     let (mut large, mut small, mut mixed) = (Vec::new(), Vec::new(), Vec::new());
+    // All of it waits on the backbone when two readers come at once.
+    ground.net.kill("cd-34.1").unwrap();
+    ground.net.kill("cd-34.2").unwrap();
+    let mut ahead = Vec::new();
+    for n in 0..60 {
+        ahead.push(send(&agency, "ahead", 100 + n).await);
+    }
+    gone(&agency, &ahead).await;
+    ground.start();
     for round in 0..4 {
         large.extend(dialogue(&agency, "large", 6 * MIB, 4).await);
         for n in 0..8 {
@@ -194,7 +203,7 @@ async fn replicas_keep_order(road: Option<String>) {
         }
     }
     let town = ground.net.member(1, 0).await.unwrap();
-    let lines = [large.as_slice(), &small, &mixed];
+    let lines = [ahead.as_slice(), &large, &small, &mixed];
     let count = lines.iter().map(|line| line.len()).sum();
     let held = filled(&town, count, &lines).await;
     assert_eq!(held.len(), count, "doubled");

@@ -2,7 +2,7 @@
 
 use exchange_core::state::{Phase, Role};
 use schemas::event::Event;
-use schemas::ids::{DeliveryId, MessageId};
+use schemas::ids::{DeliveryId, DocumentId, MessageId};
 use schemas::time::Timestamp;
 use uuid::Uuid;
 
@@ -11,7 +11,8 @@ use super::tools::{
 };
 use crate::open;
 use crate::rows::{
-    Anchor, Change, DeliveryQuery, DeliveryWrite, InboxQuery, MessageQuery, NewEvidence, SetAside,
+    Anchor, Change, DeliveryKey, DeliveryQuery, DeliveryWrite, InboxQuery, MessageQuery,
+    NewEvidence, SetAside,
 };
 
 const SIRET: &str = "13002526500013";
@@ -129,6 +130,33 @@ pub(super) async fn the_inbox(url: String) -> Result<(), Wrong> {
     let taken = only(store.inbox(&one("m", seen.1)).await?)?;
     same("one, in whatever state", taken.delivery.phase, Phase::HandedOver)?;
     same("of somebody else", store.inbox(&one("x", seen.1)).await?.len(), 0)
+}
+
+/// What waits for members, in deliveries and octets of content: what is taken makes room.
+pub(super) async fn what_waits_for_members(url: String) -> Result<(), Wrong> {
+    let store = open(&url).await?;
+    let (first, second) = (Sample::new(SIRET, 1)?, Sample::new(SIRET, 1)?);
+    for (cause, sample, sizes) in [("a", &first, &[100, 20][..]), ("b", &second, &[3][..])] {
+        let delivery = sample.first()?.id;
+        let key = |size: &u64| DeliveryKey {
+            delivery,
+            document: DocumentId(Uuid::new_v4()),
+            cipher_sha256: sha256(&size.to_be_bytes()),
+            cipher_size: *size,
+            wrapped_key: vec![1],
+        };
+        let mut arrival = sample.arrival(cause);
+        arrival.deliveries = vec![received(sample, Phase::Consigned, None)?];
+        arrival.keys = sizes.iter().map(key).collect();
+        written(store.as_ref(), &[arrival]).await?;
+    }
+    let asked = ["m".to_owned(), "nobody".to_owned()];
+    let waits = async || store.inboxes(&asked).await;
+    same("both", waits().await?, [("m".to_owned(), 2, 123)])?;
+    let taken = moved("taken", received(&first, Phase::HandedOver, Some(1))?);
+    written(store.as_ref(), &[taken]).await?;
+    same("one", waits().await?, [("m".to_owned(), 1, 3)])?;
+    same("of nobody", store.inboxes(&[]).await?.len(), 0)
 }
 
 /// Deliveries that are due, the oldest first.

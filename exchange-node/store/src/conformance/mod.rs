@@ -49,6 +49,7 @@ const CHECKS: &[(&str, Check)] = checks![
     rows::sweeping_up,
     lists::messages_and_deliveries,
     lists::the_inbox,
+    lists::what_waits_for_members,
     lists::what_is_due,
     lists::figures_and_probe,
     lists::anchors_of_ten_thousand,

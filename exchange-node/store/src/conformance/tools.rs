@@ -78,21 +78,8 @@ pub(super) fn sha256(bytes: &[u8]) -> Digest {
 /// A change with a cause and nothing else.
 #[must_use]
 pub fn change(cause: &str) -> Change {
-    Change {
-        cause: Cause(cause.to_owned()),
-        outcome: format!("outcome of {cause}").into_bytes(),
-        now: NOON,
-        message: None,
-        deliveries: Vec::new(),
-        evidence: Vec::new(),
-        effects: Vec::new(),
-        events: Vec::new(),
-        keys: Vec::new(),
-        uploads: Vec::new(),
-        uses: Vec::new(),
-        settles: Vec::new(),
-        erases: Vec::new(),
-    }
+    let outcome = format!("outcome of {cause}").into_bytes();
+    Change { outcome, ..Change::new(Cause(cause.to_owned()), NOON) }
 }
 
 /// A message with as many deliveries as it has recipients, and what belongs to it.
