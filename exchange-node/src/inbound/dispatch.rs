@@ -75,7 +75,7 @@ impl Checker {
         let mine = dispatch.relay.to == self.node;
         let keys =
             if mine && findings.is_empty() { self.keys(&dispatch, &mut findings) } else { vec![] };
-        let inline = check_inline(&dispatch, inline, &keys, &mut findings);
+        let inline = check_inline(&dispatch, inline, &keys, &mut findings)?;
         let apart = if inline.is_empty() { dispatch.content.clone() } else { Vec::new() };
         let wrapped = self.wrap_keys(&dispatch, delivery, &keys)?;
         Ok(Found {
@@ -301,35 +301,42 @@ fn check_manifest(dispatch: &Dispatch, findings: &mut Vec<Finding>) {
 
 /// Compares inline ciphertexts with their digests and, where the keys are ours, the plaintexts
 /// with theirs.
+///
+/// Nobody seals a frame: a ciphertext that is not the sealed one, or is missing, is the doing of
+/// whoever carried it and no node's fault. It is set aside, and the true frame counts
+/// (`ops/adr/0017-unsealed-dispatches-are-set-aside.md`). A ciphertext as it was sealed that does
+/// not open to what the manifest says is a finding: its sender's node has sealed both.
 fn check_inline(
     dispatch: &Dispatch,
     inline: Vec<Octets>,
     keys: &[DocumentKey],
     findings: &mut Vec<Finding>,
-) -> Vec<(Digest, Bytes)> {
+) -> Result<Vec<(Digest, Bytes)>, Unbelieved> {
     if inline.is_empty() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
+    let spoiled = |detail: String| Err(Unbelieved::new(Code::DocumentCorrupted, detail));
     if inline.len() != dispatch.content.len() {
-        findings.push(finding(Code::DocumentCorrupted, "a ciphertext is missing"));
-        return Vec::new();
+        return spoiled("the frame has not the ciphertexts that were sealed".to_owned());
     }
     let index = dispatch.relay.recipient_index;
     let documents = dispatch.envelope.documents.iter().filter(|d| d.is_for(index));
+    let mut documents = documents.map(Some).chain(std::iter::repeat(None));
     let mut out = Vec::with_capacity(inline.len());
-    for (i, ((cipher, content), document)) in
-        inline.into_iter().zip(&dispatch.content).zip(documents).enumerate()
-    {
-        let intact = sha256(&cipher.0) == content.cipher_sha256;
-        let plain = keys.get(i).is_none_or(|key| {
+    for (i, (cipher, content)) in inline.into_iter().zip(&dispatch.content).enumerate() {
+        let (id, document) = (content.document_id, documents.next().flatten());
+        if sha256(&cipher.0) != content.cipher_sha256 {
+            return spoiled(format!("the ciphertext of document {id} is not the sealed one"));
+        }
+        let plain = keys.get(i).zip(document).is_none_or(|(key, document)| {
             open_all(key, &cipher.0).is_ok_and(|plain| sha256(&plain) == document.sha256)
         });
-        if intact && plain {
+        if plain {
             out.push((content.cipher_sha256, Bytes::from(cipher.0)));
         } else {
-            let detail = format!("document {} does not match its digest", document.id);
+            let detail = format!("document {id} does not match its digest");
             findings.push(finding(Code::DocumentCorrupted, &detail));
         }
     }
-    out
+    Ok(out)
 }

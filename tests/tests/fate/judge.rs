@@ -78,11 +78,24 @@ impl Judge<'_> {
         self.broken.push(what);
     }
 
-    /// Whether somebody may have made a delivery fail, by a false frame or by silence.
-    fn may_fail(&self) -> bool {
+    /// Whether somebody may have made this delivery fail: by silence, or by a seal that fits and
+    /// whose certificate does not count, the one false frame that is answered (c9). What was spoiled
+    /// on its way ends nothing.
+    fn may_fail(&self, id: DeliveryId) -> bool {
         let t = &self.schedule.trouble;
-        let false_frames = t.malice.spoil + t.malice.forge + t.malice.steal > 0;
-        false_frames || t.archive_away > 12 || t.wire_away > 12
+        let refusals: Vec<_> = self
+            .sealed
+            .values()
+            .filter(|e| e.event() == Some(Event::RelayRejection))
+            .filter(|e| e.extension().and_then(|x| x.delivery_identifier) == Some(id))
+            .map(Evidence::reason)
+            .collect();
+        let of_seals = |reason: &Option<Reason>| matches!(reason, Some(Reason::Rb04 | Reason::Rb05));
+        if refusals.is_empty() {
+            t.malice.steal > 0 || t.archive_away > 12 || t.wire_away > 12
+        } else {
+            t.malice.forge > 0 && refusals.iter().all(of_seals)
+        }
     }
 
     /// One identifier, one text, everywhere; each evidence is at its issuer's; one content.
@@ -178,7 +191,7 @@ impl Judge<'_> {
         let open = matches!(there, Some(Phase::Accepted | Phase::Relayed | Phase::Submitted));
         let agreed = match there {
             _ if role == Role::Local => !open,
-            None | Some(Phase::RelayRejected) => phase == Phase::RelayFailed && self.may_fail(),
+            None | Some(Phase::RelayRejected) => phase == Phase::RelayFailed && self.may_fail(id),
             Some(there) => phase == there && !open,
         };
         let listens = matches!(

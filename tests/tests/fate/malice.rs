@@ -109,14 +109,24 @@ fn spoiled(dice: &Dice, frame: &Frame) -> Frame {
                 }
             }
         }
-        _ => {
-            for _ in 0..dice.between(1, 3) {
-                let at = dice.below(body.len() as u64) as usize;
-                body[at] ^= 1 << dice.below(8);
+        3 => flip(dice, &mut body),
+        // What no seal covers is a small part of a frame: aimed at.
+        _ => match frame::decode::<DispatchFrame>(&body) {
+            Ok(mut dispatch) if !dispatch.inline.is_empty() => {
+                dispatch.inline.iter_mut().for_each(|cipher| flip(dice, &mut cipher.0));
+                body = frame::encode(&dispatch);
             }
-        }
+            _ => flip(dice, &mut body),
+        },
     }
     Frame { body: Bytes::from(body), ..frame }
+}
+
+fn flip(dice: &Dice, body: &mut [u8]) {
+    for _ in 0..dice.between(1, 3) {
+        let at = dice.below(body.len() as u64) as usize;
+        body[at] ^= 1 << dice.below(8);
+    }
 }
 
 fn forged(dice: &Dice, frame: &Frame, seen: &[(Place, Frame)]) -> Frame {

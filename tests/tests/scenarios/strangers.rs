@@ -68,6 +68,32 @@ impl Caught {
         self.net.start(&[]).unwrap();
     }
 
+    /// Lays the spoiled frames before the true one: they are set aside with this code, or wait, and
+    /// the delivery goes its way as if they had never been.
+    async fn counts_behind(&self, spoiled: &[DispatchFrame], code: &str) {
+        let spoiled = spoiled.iter().enumerate().map(|(n, body)| {
+            let body = Bytes::from(frame::encode(body));
+            Frame { id: format!("spoiled-{n}"), body, ..self.frame.clone() }
+        });
+        let frames: Vec<_> = spoiled.chain([self.frame.clone()]).map(|f| (lane(), f)).collect();
+        let aside = if code.is_empty() { 0 } else { frames.len() - 1 };
+        let confirmed = vec![Outcome::Confirmed; frames.len()];
+        assert_eq!(self.backbone.publish(frames).await, confirmed);
+        self.net.start(&[]).unwrap();
+        let item = self.net.town().await.unwrap().wait_for(&self.message).await.unwrap();
+        assert_eq!(item["documents"].as_array().map(Vec::len), Some(1), "{item}");
+        let end = self.sender.until(&self.message, |m| state(m) == "consigned").await.unwrap();
+        assert_eq!(events(&end), ["SubmissionAcceptance", "RelayAcceptance", "ContentConsignment"]);
+        let config = config(&self.net, "cd-34");
+        let list = self.net.run(&["queue", "list", "--config", &config, "--json"]).unwrap();
+        let said = String::from_utf8(list.stdout).unwrap();
+        assert_eq!(said.lines().filter(|l| l.contains("set-aside")).count(), aside, "{said}");
+        assert_eq!(said.matches(&format!("\"{code}: ")).count(), aside, "{said}");
+        for node in ["cd-34", "etat"] {
+            self.net.fsck(node).unwrap();
+        }
+    }
+
     /// The sender has a sealed refusal with this code, the recipient has nothing.
     async fn is_refused(&self, code: &str) {
         let end = self.sender.until(&self.message, |m| state(m) == "relay_failed").await.unwrap();
@@ -397,15 +423,29 @@ async fn a_seal_spoiled_beside_its_signature_is_set_aside_and_the_true_one_count
     let at = p7m.windows(60).position(|w| w == &crl[crl.len() - 60..]).unwrap();
     let mut spoiled = body.clone();
     spoiled.dispatch.0[at + 50] ^= 1;
-    let bytes = Bytes::from(frame::encode(&spoiled));
-    let frame = Frame { id: "spoiled".to_owned(), body: bytes, ..caught.frame.clone() };
-    let frames = vec![(lane(), frame), (lane(), caught.frame.clone())];
-    assert_eq!(caught.backbone.publish(frames).await, vec![Outcome::Confirmed; 2]);
-    caught.net.start(&[]).unwrap();
-    caught.net.town().await.unwrap().wait_for(&caught.message).await.unwrap();
-    caught.sender.until(&caught.message, |m| state(m) == "consigned").await.unwrap();
-    let config = caught.net.dir().join("cd-34/node.toml").display().to_string();
-    let list = caught.net.run(&["queue", "list", "--config", &config, "--json"]).unwrap();
-    let said = String::from_utf8(list.stdout).unwrap();
-    assert!(said.contains("certificate-invalid"), "{said}");
+    caught.counts_behind(&[spoiled], "certificate-invalid").await;
+}
+
+/// What stands beside the sealed dispatch in its frame is sealed by nobody: a ciphertext that was
+/// changed, doubled or exchanged on the way is no node's fault, and ends no delivery.
+#[tokio::test]
+async fn ciphertexts_spoiled_in_their_frame_are_set_aside_and_the_true_ones_count() {
+    let caught = Caught::one().await;
+    let body: DispatchFrame = frame::decode(&caught.frame.body).unwrap();
+    assert_eq!(body.inline.len(), 1, "it travels inside its frame");
+    let [mut flipped, mut cut, mut doubled, mut other] = [(); 4].map(|()| body.clone());
+    flipped.inline[0].0[40] ^= 1;
+    cut.inline[0].0.pop();
+    doubled.inline.push(body.inline[0].clone());
+    other.inline[0] = Octets(b"something else".to_vec());
+    caught.counts_behind(&[flipped, cut, doubled, other], "document-corrupted").await;
+}
+
+/// Whoever takes the ciphertexts out of a frame delays the dispatch, until the true one comes.
+#[tokio::test]
+async fn ciphertexts_taken_out_of_their_frame_come_with_the_true_one() {
+    let caught = Caught::one().await;
+    let mut without: DispatchFrame = frame::decode(&caught.frame.body).unwrap();
+    without.inline.clear();
+    caught.counts_behind(&[without], "").await;
 }
