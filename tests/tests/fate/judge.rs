@@ -90,7 +90,8 @@ impl Judge<'_> {
             .filter(|e| e.extension().and_then(|x| x.delivery_identifier) == Some(id))
             .map(Evidence::reason)
             .collect();
-        let of_seals = |reason: &Option<Reason>| matches!(reason, Some(Reason::Rb04 | Reason::Rb05));
+        let of_seals =
+            |reason: &Option<Reason>| matches!(reason, Some(Reason::Rb04 | Reason::Rb05));
         if refusals.is_empty() {
             t.malice.steal > 0 || t.archive_away > 12 || t.wire_away > 12
         } else {
