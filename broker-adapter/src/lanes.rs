@@ -146,7 +146,7 @@ pub enum Outcome {
     Confirmed,
     /// The destination has no such lane: nothing was kept. Not for ever: its node may come.
     Unroutable,
-    /// Larger than [`MAX_FRAME`]: nothing was sent.
+    /// Larger than [`MAX_FRAME`], or than the broker takes: nothing was kept.
     TooLarge,
     /// The id, the key or an attribute's name is not allowed: nothing was sent. A fault of the
     /// caller.

@@ -94,12 +94,23 @@ impl Link {
         if let Err(error) = within(limit, topology::declare_exchange(&scratch)).await {
             tracing::debug!(%error, "cannot declare the exchange; it may be there");
         }
-        let channel = self.connect(&mut live).await?;
+        let channel = self.confirming(&mut live).await?;
+        live.publisher = Some(channel.clone());
+        Ok(channel)
+    }
+
+    /// A channel for publishing that nobody else gets.
+    pub(super) async fn channel_apart(&self) -> Result<Channel, BackboneError> {
+        let mut live = self.live.lock().await;
+        self.confirming(&mut live).await
+    }
+
+    async fn confirming(&self, live: &mut Live) -> Result<Channel, BackboneError> {
+        let channel = self.connect(live).await?;
         let confirms = async {
             channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(refused)
         };
-        within(limit, confirms).await?;
-        live.publisher = Some(channel.clone());
+        within(self.options.confirm_timeout, confirms).await?;
         Ok(channel)
     }
 
@@ -143,6 +154,7 @@ impl Link {
         live.connection = Some(connection);
         Ok(channel)
     }
+
     async fn dial(&self) -> Result<Connection, BackboneError> {
         let properties =
             ConnectionProperties::default().with_connection_name(self.name.clone().into());

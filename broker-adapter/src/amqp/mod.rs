@@ -15,6 +15,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -37,6 +38,44 @@ mod wire;
 
 /// Frames on their way at once; more brought nothing when measured, and hold memory.
 const WINDOW: usize = 512;
+
+/// What became of a channel under a batch, the more telling the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Broken {
+    /// No telling what of the batch the broker has.
+    Somehow,
+    /// The broker closed it since a frame on it was larger than it takes.
+    OverSize,
+}
+
+/// Why the fate of a frame is unknown.
+struct Lost {
+    why: String,
+    broken: Broken,
+}
+
+impl Lost {
+    fn somehow(why: impl ToString) -> Self {
+        Self { why: why.to_string(), broken: Broken::Somehow }
+    }
+
+    /// The outcome of the frame; `broken` learns what it tells of the channel.
+    fn noted(self, broken: &mut Option<Broken>) -> Outcome {
+        *broken = (*broken).max(Some(self.broken));
+        Outcome::Unknown(self.why)
+    }
+}
+
+impl From<lapin::Error> for Lost {
+    /// RabbitMQ has no code for a size of its own (`max_message_size`): 406, and a sentence.
+    fn from(error: lapin::Error) -> Self {
+        let of_size = matches!(error.kind(), ErrorKind::ProtocolError(e)
+            if e.get_message().as_str().contains("message size"));
+        let over_size = of_size && is_soft(&error, &AMQPSoftError::PRECONDITIONFAILED);
+        let broken = if over_size { Broken::OverSize } else { Broken::Somehow };
+        Self { why: error.to_string(), broken }
+    }
+}
 
 /// A broker.
 pub(crate) struct Amqp {
@@ -91,36 +130,38 @@ impl Amqp {
         channel: &Channel,
         to: &Destination,
         frame: &Frame,
-    ) -> Result<PublisherConfirm, String> {
+    ) -> Result<PublisherConfirm, Lost> {
         let properties = wire::properties(frame, self.options.node.as_ref());
         let sending = channel.basic_publish(
             topology::EXCHANGE.into(),
-            short(&to.name()).map_err(|e| e.to_string())?,
+            short(&to.name()).map_err(Lost::somehow)?,
             BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() },
             &frame.body,
-            properties.map_err(|e| e.to_string())?,
+            properties.map_err(Lost::somehow)?,
         );
         match tokio::time::timeout(self.options.confirm_timeout, sending).await {
-            Ok(Ok(confirm)) => Ok(confirm),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("the broker takes nothing in".to_owned()),
+            Ok(sent) => sent.map_err(Lost::from),
+            Err(_) => Err(Lost::somehow("the broker takes nothing in")),
         }
     }
 
     /// Waits no longer than until `limit` after the frame was handed over: of many that a silent
     /// broker does not confirm, none is waited for after the others.
-    async fn confirmed(&self, (sent, confirm): (Instant, PublisherConfirm)) -> Outcome {
+    async fn confirmed(
+        &self,
+        (sent, confirm): (Instant, PublisherConfirm),
+    ) -> Result<Outcome, Lost> {
         let limit = tokio::time::Instant::from_std(sent + self.options.confirm_timeout);
         match tokio::time::timeout_at(limit, confirm).await {
-            Ok(Ok(Confirmation::Ack(None))) => Outcome::Confirmed,
+            Ok(Ok(Confirmation::Ack(None))) => Ok(Outcome::Confirmed),
             // `mandatory`: returned first, acknowledged after.
-            Ok(Ok(Confirmation::Ack(Some(_)))) => Outcome::Unroutable,
-            Ok(Ok(Confirmation::Nack(_))) => Outcome::Unknown("the broker says nack".to_owned()),
+            Ok(Ok(Confirmation::Ack(Some(_)))) => Ok(Outcome::Unroutable),
+            Ok(Ok(Confirmation::Nack(_))) => Err(Lost::somehow("the broker says nack")),
             Ok(Ok(Confirmation::NotRequested)) => {
-                Outcome::Unknown("the channel does not confirm".to_owned())
+                Err(Lost::somehow("the channel does not confirm"))
             }
-            Ok(Err(error)) => Outcome::Unknown(error.to_string()),
-            Err(_) => Outcome::Unknown("no confirmation in time".to_owned()),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(Lost::somehow("no confirmation in time")),
         }
     }
 
@@ -131,36 +172,65 @@ impl Amqp {
         channel: &Channel,
         frames: &[(Destination, Frame)],
         outcomes: &mut [Outcome],
-    ) -> bool {
-        let mut broken = false;
+    ) -> Option<Broken> {
+        let mut broken = None;
         let mut under_way: VecDeque<(&mut Outcome, (Instant, PublisherConfirm))> = VecDeque::new();
         for ((to, frame), outcome) in frames.iter().zip(outcomes) {
             if let Some(refusal) = frame.refusal() {
                 *outcome = refusal;
                 continue;
             }
-            if broken {
+            if broken.is_some() {
                 continue;
             }
             match self.send(channel, to, frame).await {
                 Ok(confirm) => under_way.push_back((outcome, (Instant::now(), confirm))),
-                Err(why) => {
-                    *outcome = Outcome::Unknown(why);
-                    broken = true;
-                }
+                Err(lost) => *outcome = lost.noted(&mut broken),
             }
             if under_way.len() >= WINDOW
                 && let Some((outcome, confirm)) = under_way.pop_front()
             {
-                *outcome = self.confirmed(confirm).await;
-                broken |= matches!(outcome, Outcome::Unknown(_));
+                *outcome =
+                    self.confirmed(confirm).await.unwrap_or_else(|lost| lost.noted(&mut broken));
             }
         }
         for (outcome, confirm) in under_way {
-            *outcome = self.confirmed(confirm).await;
-            broken |= matches!(outcome, Outcome::Unknown(_));
+            *outcome = self.confirmed(confirm).await.unwrap_or_else(|lost| lost.noted(&mut broken));
         }
         broken
+    }
+
+    /// The broker closed the channel over the size of a frame, its limit being below ours, and does
+    /// not say of which: each frame whose fate is unknown is sent once more, alone on a channel that
+    /// nobody shares, and answers for itself.
+    async fn one_by_one(
+        &self,
+        link: &Link,
+        frames: &[(Destination, Frame)],
+        outcomes: &mut [Outcome],
+    ) {
+        let mut own: Option<Channel> = None;
+        for (frame, outcome) in frames.iter().zip(outcomes) {
+            if !matches!(outcome, Outcome::Unknown(_)) {
+                continue;
+            }
+            let channel = match own.take() {
+                Some(channel) => channel,
+                None => match link.channel_apart().await {
+                    Ok(channel) => channel,
+                    Err(_) => return,
+                },
+            };
+            let lone = slice::from_mut(outcome);
+            match self.pipeline(&channel, slice::from_ref(frame), lone).await {
+                None => own = Some(channel),
+                Some(Broken::OverSize) => *outcome = Outcome::TooLarge,
+                Some(Broken::Somehow) => return,
+            }
+        }
+        if let Some(channel) = own {
+            let _ = channel.close(200, "done".into()).await;
+        }
     }
 
     /// Through a queue of its own, there and back; where nodes may declare nothing, through the one
@@ -233,8 +303,12 @@ impl Backbone for Amqp {
         let link = self.way(&frames);
         match link.publisher().await {
             Ok(channel) => {
-                if self.pipeline(&channel, &frames, &mut outcomes).await {
+                let broken = self.pipeline(&channel, &frames, &mut outcomes).await;
+                if broken.is_some() {
                     link.forget(&channel).await;
+                }
+                if broken == Some(Broken::OverSize) {
+                    self.one_by_one(link, &frames, &mut outcomes).await;
                 }
             }
             Err(error) => {

@@ -44,6 +44,7 @@ async fn amqp_with_a_broker_of_its_own() {
     over_tls(&service).await;
     refused(&url).await;
     lanes_are_as_configured(&service, &url).await;
+    a_lower_limit(&service, &url).await;
     away_at_first(&service, &url).await;
     let memory = ["set_vm_memory_high_watermark", "absolute"];
     short_of(&service, &url, &[memory[0], memory[1], "20MB"], &[memory[0], memory[1], "512MB"])
@@ -52,6 +53,47 @@ async fn amqp_with_a_broker_of_its_own() {
     short_of(&service, &url, &[disk, "900000GB"], &[disk, "50MB"]).await;
     let broker = Some(Box::new(Mortal(service)) as Box<_>);
     pass_some(&Ground { broker, ..ground(url) }, &BAD_DAYS).await;
+}
+
+/// A broker that takes less than a frame may be closes the channel: what is too large is named, and
+/// what travelled beside it, in this batch or another, arrives in its order.
+async fn a_lower_limit(service: &Service, url: &str) {
+    let limit = |octets: u32| format!("application:set_env(rabbit, max_message_size, {octets}).");
+    service.run("ctl", &["eval", &limit(2_000)]).unwrap();
+    let node = services::node();
+    let backbone = open(url, Options::default()).await.unwrap();
+    backbone.provision(&node).await.unwrap();
+    let sized = |n: usize, size: usize| {
+        let body = vec![1; size].into();
+        (to(&node), Frame { body, ..frame(n) })
+    };
+    let mixed = vec![sized(0, 100), sized(1, 10_000), sized(2, 100), sized(3, 10_000)];
+    let innocent = (10..20).map(|n| sized(n, 100)).collect();
+    let (mixed, innocent) = tokio::join!(backbone.publish(mixed), backbone.publish(innocent));
+    let large = Outcome::TooLarge;
+    let small = Outcome::Confirmed;
+    assert_eq!(mixed, [small.clone(), large.clone(), small.clone(), large]);
+    assert_eq!(innocent, vec![small.clone(); 10]);
+    // The next batch has a channel that works.
+    assert_eq!(backbone.publish(vec![sized(20, 100)]).await, [small]);
+    service.run("ctl", &["eval", &limit(134_217_728)]).unwrap();
+
+    let mut reader = backbone.subscribe(&node, Lane::Message).await.unwrap();
+    let mut seen: Vec<usize> = Vec::new();
+    while !seen.contains(&20) {
+        let batch = reader.next(50).await.unwrap();
+        reader.ack(batch.iter().map(|r| r.receipt).collect()).await.unwrap();
+        for id in batch.iter().map(|r| r.frame.id.parse().unwrap()) {
+            // Sent again, it may be there twice.
+            if !seen.contains(&id) {
+                seen.push(id);
+            }
+        }
+    }
+    let of = |range: std::ops::Range<usize>| {
+        seen.iter().copied().filter(|n| range.contains(n)).collect::<Vec<_>>()
+    };
+    assert_eq!((of(0..10), of(10..20)), (vec![0, 2], (10..20).collect()));
 }
 
 /// A node that starts while its broker is away starts, and finds it when it is back.

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use crate::services::{self, Mortal, Service, find};
 use crate::{ground, pass, pass_some, processes, silence};
 
+mod full;
 mod secure;
 
 #[tokio::test(flavor = "multi_thread")]

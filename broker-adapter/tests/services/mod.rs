@@ -14,6 +14,8 @@ use schemas::ids::NodeId;
 pub(crate) struct Service {
     script: PathBuf,
     directory: tempfile::TempDir,
+    /// A file system of its own is mounted there.
+    mounted: bool,
 }
 
 /// The URL of a broker that is there for all tests, or of one that is started for this one alone.
@@ -28,10 +30,34 @@ pub(crate) fn find(name: &str, variable: &str) -> Option<(String, Option<Arc<Ser
 impl Service {
     /// Starts a broker with further options; says so when that cannot be done.
     pub(crate) fn start(name: &str, options: &[&str]) -> Option<Arc<Self>> {
+        Self::new(name)?.started(name, options)
+    }
+
+    /// Starts one with a small disk of its own, in memory; says so when that cannot be had.
+    pub(crate) fn start_on_a_disk_of(name: &str, size: u64) -> Option<Arc<Self>> {
+        let mut service = Self::new(name)?;
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]);
+        match mount.arg(service.directory()).output() {
+            Ok(output) if output.status.success() => service.mounted = true,
+            said => {
+                eprintln!(
+                    "skipped: {name} on a full disk: no file system can be mounted: {said:?}"
+                );
+                return None;
+            }
+        }
+        service.started(name, &[])
+    }
+
+    fn new(name: &str) -> Option<Self> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ops/services").join(name);
-        let service = Self { script, directory: tempfile::tempdir().ok()? };
-        match service.run("start", options) {
-            Ok(_) => Some(Arc::new(service)),
+        Some(Self { script, directory: tempfile::tempdir().ok()?, mounted: false })
+    }
+
+    fn started(self, name: &str, options: &[&str]) -> Option<Arc<Self>> {
+        match self.run("start", options) {
+            Ok(_) => Some(Arc::new(self)),
             Err(why) => {
                 let why = why.to_string().replace('\n', " ");
                 eprintln!("skipped: {name}: ops/services/{name} start: {why}");
@@ -171,5 +197,8 @@ impl Broker for Mortal {
 impl Drop for Service {
     fn drop(&mut self) {
         let _ = self.run("kill", &[]);
+        if self.mounted {
+            let _ = Command::new("umount").arg("-l").arg(self.directory()).output();
+        }
     }
 }

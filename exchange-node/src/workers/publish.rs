@@ -389,7 +389,7 @@ fn sort(
         }
         Outcome::TooLarge => Sorted::Settled(Settlement::Dead {
             id: claim.id,
-            error: "larger than a frame may be".to_owned(),
+            error: "larger than a frame may be, or than the broker takes".to_owned(),
         }),
         Outcome::Invalid(error) => Sorted::Settled(Settlement::Dead { id: claim.id, error }),
         Outcome::Unknown(error) if dispatch => {
