@@ -4,6 +4,7 @@
 //! ```text
 //! client -> post -> rows, content -> frame -> rows, content -> frame -> rows: counted
 //! ```
+//! Content that does not travel inside its dispatch goes before it, in parts, as the nodes' does.
 //! Sizes are read from the databases of the nodes that were measured in the same run ([`Sizes`]).
 
 use std::sync::Arc;
@@ -15,7 +16,10 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::routing::post;
-use broker_adapter::{Backbone, Destination, Frame, Lane, Options, Outcome};
+use broker_adapter::{
+    Backbone, Destination, Frame, Lane, MAX_BATCH_BYTES, Options, Outcome, Received,
+};
+use schemas::frame::INLINE_LIMIT;
 use schemas::ids::NodeId;
 use sqlx::{AssertSqlSafe, PgPool};
 use tests::net::Net;
@@ -31,6 +35,10 @@ const BATCH: usize = 256;
 const PUBLICATION: usize = 400;
 /// The attributes of a frame.
 const ATTRIBUTES: usize = 300;
+/// Octets of one part of a content.
+const PART: usize = 512 * 1024;
+/// Between the identifier of a dispatch and the number of a part of it.
+const PART_OF: char = '.';
 
 /// What a delivery leaves, in octets.
 #[derive(Clone, Debug)]
@@ -107,12 +115,22 @@ impl Sizes {
         })
     }
 
-    fn dispatch(&self) -> usize {
-        self.whole[0] + self.content + ATTRIBUTES
+    fn is_inline(&self) -> bool {
+        self.content as u64 <= INLINE_LIMIT
     }
 
-    fn answer(&self) -> usize {
-        self.whole[2] + self.whole[3] + ATTRIBUTES
+    /// Bodies of the frames of one dispatch: parts of its content, then the dispatch itself.
+    fn dispatch(&self) -> Vec<usize> {
+        let alone = self.whole[0] + ATTRIBUTES;
+        if self.is_inline() {
+            return vec![alone + self.content];
+        }
+        let parts = (0..self.content).step_by(PART).map(|at| PART.min(self.content - at));
+        parts.chain([alone]).collect()
+    }
+
+    fn answer(&self) -> Vec<usize> {
+        vec![self.whole[2] + self.whole[3] + ATTRIBUTES]
     }
 }
 
@@ -264,7 +282,7 @@ async fn send(
         {
             ids.extend(more);
         }
-        publish(&end, &ids, sizes.dispatch()).await?;
+        publish(&end, &ids, &sizes.dispatch()).await?;
     }
     Ok(())
 }
@@ -283,12 +301,16 @@ async fn receive(end: Arc<End>, own: NodeId, sizes: Arc<Sizes>) -> Result<()> {
     let sent = Rows { done: true, ..Rows::default() };
     loop {
         let got = lane.next(BATCH).await?;
-        let contents = got.iter().map(|one| one.frame.body.slice(..sizes.content).to_vec());
-        end.archive.keep(contents.collect()).await?;
-        let ids = got.iter().map(|one| one.frame.id.parse()).collect::<Result<Vec<Uuid>, _>>()?;
+        let is_part = |one: &&Received| one.frame.id.contains(PART_OF);
+        let held = got.iter().filter(|one| sizes.is_inline() || is_part(one));
+        let most = if sizes.is_inline() { sizes.content } else { PART };
+        let contents = held.map(|one| one.frame.body.slice(..most.min(one.frame.body.len())));
+        end.archive.keep(contents.map(|one| one.to_vec()).collect()).await?;
+        let dispatches = got.iter().filter(|one| !is_part(one));
+        let ids = dispatches.map(|one| one.frame.id.parse()).collect::<Result<Vec<Uuid>, _>>()?;
         end.archive.write(&rows, &ids).await?;
         lane.ack(got.into_iter().map(|one| one.receipt).collect()).await?;
-        publish(&end, &ids, sizes.answer()).await?;
+        publish(&end, &ids, &sizes.answer()).await?;
         end.archive.write(&sent, &ids).await?;
     }
 }
@@ -316,16 +338,23 @@ async fn count_back(
     }
 }
 
-async fn publish(end: &End, ids: &[Uuid], size: usize) -> Result<()> {
-    let frame = |id: &Uuid| Frame {
-        id: id.to_string(),
+/// Frames of these sizes for each, in batches that a broker takes at once.
+async fn publish(end: &End, ids: &[Uuid], sizes: &[usize]) -> Result<()> {
+    let last = sizes.len() - 1;
+    let frame = |id: &Uuid, n: usize, size: usize| Frame {
+        id: if n == last { id.to_string() } else { format!("{id}{PART_OF}{n}") },
         attributes: Vec::new(),
         key: id.to_string(),
         body: Bytes::from(vec![7_u8; size]),
     };
-    let frames = ids.iter().map(|id| (end.to.clone(), frame(id))).collect();
-    for outcome in end.backbone.publish(frames).await {
-        ensure!(outcome == Outcome::Confirmed, "{outcome:?}");
+    let at_once = (MAX_BATCH_BYTES / sizes.iter().sum::<usize>()).max(1);
+    for some in ids.chunks(at_once) {
+        let all = some.iter().flat_map(|id| {
+            sizes.iter().enumerate().map(|(n, size)| (end.to.clone(), frame(id, n, *size)))
+        });
+        for outcome in end.backbone.publish(all.collect()).await {
+            ensure!(outcome == Outcome::Confirmed, "{outcome:?}");
+        }
     }
     Ok(())
 }
