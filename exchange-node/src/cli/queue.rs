@@ -186,8 +186,7 @@ fn goes_again(row: &DeliveryRow) -> bool {
     let there = matches!(phase, Phase::Relayed | Phase::AwaitingAcceptance | Phase::Consigned);
     match row.delivery.role {
         Role::Sender => sent || there,
-        Role::Relay => sent,
-        Role::Recipient => row.delivery.previous_hop.is_some(),
+        Role::Relay | Role::Recipient => row.delivery.previous_hop.is_some(),
         Role::Local => false,
     }
 }

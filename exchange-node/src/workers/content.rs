@@ -6,7 +6,8 @@
 //!   sender's, on every backbone, and no broker ever holds a gigabyte of one document. A publication
 //!   that finds no room for [`PATIENCE`] gives its turn to others and comes again.
 //! - **Fairness.** Windows are small, and one is on its way to a road at a time, first come first
-//!   served: between two of them everything else gets its turn at the broker and at the disk.
+//!   served: between two of them everything else gets its turn at the broker and at the disk. The
+//!   next is made ready meanwhile.
 //! - **Resumption.** What the broker has confirmed is written down ([`Journal`]), so that after a
 //!   `kill -9` at most one window travels again.
 
@@ -17,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use broker_adapter::{BackboneError, Destination, Frame, Lane, Outcome};
 use bytes::BytesMut;
-use exchange_store::content::ContentError;
-use futures::StreamExt as _;
+use exchange_store::content::{Buffers, ContentError};
+use futures::{StreamExt as _, future};
 use schemas::bytes::Octets;
 use schemas::digest::Digest;
 use schemas::dispatch::{ContentPart, ContentRef};
@@ -83,6 +84,7 @@ fn dir(node: &Node) -> PathBuf {
     node.config.content.dir.join("sent")
 }
 
+/// A window is made ready while the one before it is on its way.
 async fn send(
     node: &Node,
     road: &Road,
@@ -90,27 +92,58 @@ async fn send(
     content: &ContentRef,
     journal: &mut Journal,
 ) -> Result<(), Unmade> {
-    let mut offset = journal.confirmed;
-    let mut stream = node.content.read(&content.cipher_sha256, offset, None).await?;
-    let mut part = BytesMut::new();
-    let mut window = Vec::new();
-    loop {
-        let next = stream.next().await.transpose()?;
-        let ended = next.is_none();
-        part.extend_from_slice(&next.unwrap_or_default());
-        while part.len() >= CONTENT_CHUNK || (ended && !part.is_empty()) {
-            let bytes = part.split_to(part.len().min(CONTENT_CHUNK)).to_vec();
-            let length = bytes.len() as u64;
-            window.push(content_frame(node, publication, content, offset, bytes)?);
-            offset += length;
+    let offset = journal.confirmed;
+    let stream = node.content.read(&content.cipher_sha256, offset, None).await?;
+    let mut parts = Parts { stream, rest: BytesMut::new(), offset, ended: false };
+    let mut next = parts.window(node, publication, content).await?;
+    while !next.is_empty() {
+        let end = parts.offset;
+        let on_its_way = confirm(road, &publication.to, next);
+        let made_ready = parts.window(node, publication, content);
+        let (confirmed, following) = future::join(on_its_way, made_ready).await;
+        confirmed?;
+        journal.confirm(end)?;
+        next = following?;
+    }
+    Ok(())
+}
+
+/// A content, cut into parts from an offset on.
+struct Parts {
+    stream: Buffers,
+    /// Read, and not yet part of a part.
+    rest: BytesMut,
+    offset: u64,
+    ended: bool,
+}
+
+impl Parts {
+    /// The next [`WINDOW`] parts, or as many as are left.
+    async fn window(
+        &mut self,
+        node: &Node,
+        publication: &Publication,
+        content: &ContentRef,
+    ) -> Result<Vec<(NodeId, Lane, Frame)>, Unmade> {
+        let mut window = Vec::new();
+        while window.len() < WINDOW {
+            let Some(part) = self.part().await? else { break };
+            let length = part.len() as u64;
+            window.push(content_frame(node, publication, content, self.offset, part)?);
+            self.offset += length;
         }
-        if window.len() >= WINDOW || (ended && !window.is_empty()) {
-            confirm(road, &publication.to, std::mem::take(&mut window)).await?;
-            journal.confirm(offset)?;
+        Ok(window)
+    }
+
+    async fn part(&mut self) -> Result<Option<Vec<u8>>, Unmade> {
+        while self.rest.len() < CONTENT_CHUNK && !self.ended {
+            match self.stream.next().await.transpose()? {
+                Some(octets) => self.rest.extend_from_slice(&octets),
+                None => self.ended = true,
+            }
         }
-        if ended {
-            return Ok(());
-        }
+        let part = self.rest.split_to(self.rest.len().min(CONTENT_CHUNK));
+        Ok((!part.is_empty()).then(|| part.to_vec()))
     }
 }
 

@@ -77,14 +77,20 @@ fn wait(step: &Step<'_>) -> i64 {
 }
 
 /// An operator asks for another attempt: the dispatch goes out again from where it was sent, the
-/// evidence from where the recipient lives. Both are known at the other end, unless the other end
-/// was restored from an older copy: then they mend it.
+/// evidence from where the recipient lives, and from every relay on the way back, since a repeat
+/// goes no further than the next node. Both are known at the other end, unless it was restored from
+/// an older copy, or the backbone lost them: then they mend it.
 pub(super) fn redrive(step: &mut Step<'_>) -> Result<(), Refusal> {
+    let open = matches!(step.next.phase, Phase::Accepted | Phase::Relaying | Phase::Unconfirmed);
+    if step.next.role == Role::Relay {
+        step.send_again();
+    }
     match (step.next.role, step.next.phase) {
-        (Role::Sender | Role::Relay, Phase::Accepted | Phase::Relaying | Phase::Unconfirmed) => {
+        (Role::Sender | Role::Relay, _) if open => {
             step.next.timers.retry = None;
             step.send();
         }
+        (Role::Relay, _) => {}
         (Role::Sender, Phase::Relayed | Phase::AwaitingAcceptance | Phase::Consigned) => {
             step.send()
         }

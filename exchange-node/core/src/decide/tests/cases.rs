@@ -286,6 +286,30 @@ fn late_acceptance_after_a_publication_that_nobody_knew_of() {
 }
 
 #[test]
+fn a_relay_hands_on_again_what_was_lost_behind_it() {
+    let (mut net, id) = chained();
+    for at in ["s", "h", "r"] {
+        net.publish(at, Fate::Confirmed);
+        net.hand_over_all();
+    }
+    // B.1 and D.1 of R, on their way from H to S.
+    net.publish("h", Fate::Confirmed);
+    net.wire.clear();
+    net.acknowledge("r", id).unwrap();
+    net.run();
+    let without = said(&[A1, B1, E1]);
+    assert_eq!((net.phase("s", id), net.story("s", id)), (Phase::HandedOver, without.clone()));
+    // What R sends again, H knows.
+    net.act("r", id, Input::Redrive).unwrap();
+    net.run();
+    assert_eq!(net.story("s", id), without);
+    net.act("h", id, Input::Redrive).unwrap();
+    net.run();
+    assert_eq!(net.story("s", id), said(&[A1, B1, E1, B1, D1]));
+    net.whole();
+}
+
+#[test]
 fn redrive_where_it_can_help_and_nowhere_else() {
     let (mut net, id) = direct();
     net.publish("s", Fate::Confirmed);
