@@ -18,6 +18,9 @@ use crate::{Backbone, Lane, Options, Outcome, Subscription};
 /// The broker stays dead for at least so long.
 const OUTAGE: Duration = Duration::from_millis(500);
 
+/// Until a producer that did not come back by itself has been replaced, and another was heard.
+const RECOVERY: Duration = Duration::from_secs(100);
+
 /// A subscriber dies after it received: the next one gets the same frames.
 pub(super) async fn what_was_not_acknowledged_comes_back(ground: &Ground) -> Verdict {
     let (backbone, node) = ready(ground).await?;
@@ -217,16 +220,26 @@ pub(super) async fn the_broker_dies(ground: &Ground) -> Verdict {
         tokio::time::sleep(Duration::from_secs(1)).await;
         away_and_back(broker.as_ref(), end)?;
     }
+    let back = Instant::now();
     tokio::time::sleep(Duration::from_secs(1)).await;
     stop.send_replace(true);
-    let (confirmed, slowest) = publisher.await.map_err(|e| e.to_string())??;
+    let (confirmed, slowest) = timeout(RECOVERY, publisher)
+        .await
+        .map_err(|_| format!("a batch is not confirmed {RECOVERY:?} after the broker is back"))?
+        .map_err(|e| e.to_string())??;
     ensure!(slowest > OUTAGE, "no publish took more than {slowest:?}: who killed what?");
     let mut missing: HashSet<String> = (0..confirmed).map(|n| n.to_string()).collect();
     while !missing.is_empty() {
-        match timeout(PATIENCE, arrivals.recv()).await {
+        let left = (RECOVERY + PATIENCE).saturating_sub(back.elapsed());
+        match timeout(left, arrivals.recv()).await {
             Ok(Some(id)) => missing.remove(&id),
             Ok(None) => return consumer.await.map_or_else(|e| Err(e.to_string()), Err),
-            Err(_) => return Err(format!("{} of {confirmed} frames are lost", missing.len())),
+            Err(_) => {
+                let (lacking, late) = (missing.len(), back.elapsed());
+                return Err(format!(
+                    "{lacking} of {confirmed} frames are not there after {late:?}"
+                ));
+            }
         };
     }
     consumer.abort();

@@ -4,6 +4,7 @@
 //! - `wire.rs`: a frame as a record (CloudEvents Kafka binding, binary mode).
 //! - `subscription.rs`: consuming in a group; `offsets.rs`: which offsets may be committed.
 //! - `lookout.rs`: how far a group is behind.
+//! - `way.rs`: a producer, and when to make another.
 //!
 //! Topics are `pli.<node>.<lane>`, one consumer group for each, of the same name. Topics are made by
 //! [`Backbone::provision`] alone: neither publishing nor subscribing ever creates one, whatever the
@@ -30,12 +31,14 @@ use tokio::sync::Mutex;
 
 use self::client::{Barred, Quiet, failed};
 use self::lookout::Lookouts;
+use self::way::Way;
 use crate::{Backbone, BackboneError, Destination, Frame, Lane, Options, Outcome, Subscription};
 
 mod client;
 mod lookout;
 mod offsets;
 mod subscription;
+mod way;
 mod wire;
 
 /// Where [`Backbone::probe`] writes.
@@ -49,9 +52,9 @@ const FULL_PAUSE: Duration = Duration::from_millis(5);
 pub(crate) struct Kafka {
     config: ClientConfig,
     options: Arc<Options>,
-    producer: RwLock<Option<FutureProducer<Quiet>>>,
+    small: Way,
     /// The same for content: a small frame would wait behind the requests of a large one.
-    bulk: RwLock<Option<FutureProducer<Quiet>>>,
+    bulk: Way,
     lookouts: Lookouts,
     /// Topics that are known to be there.
     known: RwLock<HashSet<String>>,
@@ -67,13 +70,13 @@ impl Kafka {
     pub(crate) fn open(url: &str, options: Options) -> Result<Self, BackboneError> {
         let config = client::base(url, &options)?;
         let barred = Barred::default();
-        let producer = client::producer(&config, &options, &barred)?;
-        let bulk = client::producer(&config, &options, &barred)?;
+        let way = || client::producer(&config, &options, &barred).map(Way::new);
+        let (small, bulk) = (way()?, way()?);
         Ok(Self {
             config,
             options: Arc::new(options),
-            producer: RwLock::new(Some(producer)),
-            bulk: RwLock::new(Some(bulk)),
+            small,
+            bulk,
             lookouts: Lookouts::default(),
             known: RwLock::default(),
             probe: Mutex::default(),
@@ -82,26 +85,13 @@ impl Kafka {
     }
 
     fn producer(&self) -> Result<FutureProducer<Quiet>, BackboneError> {
-        alive(&self.producer)
+        self.small.producer()
     }
 
     /// The producer of a batch: content alone goes its own way.
-    fn way(&self, frames: &[(Destination, Frame)]) -> &RwLock<Option<FutureProducer<Quiet>>> {
+    fn way(&self, frames: &[(Destination, Frame)]) -> &Way {
         let content = !frames.is_empty() && frames.iter().all(|(to, _)| to.lane == Lane::Content);
-        if content { &self.bulk } else { &self.producer }
-    }
-
-    /// An idempotent producer that lost the thread of its sequence numbers must be replaced.
-    fn revive(&self, way: &RwLock<Option<FutureProducer<Quiet>>>) {
-        let Ok(mut slot) = way.write() else { return };
-        let fatal = slot.as_ref().and_then(|producer| producer.client().fatal_error());
-        if let Some((code, why)) = fatal {
-            tracing::warn!(%code, why, "replacing the Kafka producer");
-            match client::producer(&self.config, &self.options, &self.barred) {
-                Ok(fresh) => *slot = Some(fresh),
-                Err(error) => tracing::warn!(%error, "no new Kafka producer"),
-            }
-        }
+        if content { &self.bulk } else { &self.small }
     }
 
     /// Is there such a topic? Asks the cluster until it is known to be there; a topic that came
@@ -186,12 +176,13 @@ impl Kafka {
         }
     }
 
-    /// `message.timeout.ms` bounds this wait.
+    /// `message.timeout.ms` bounds this wait; and should librdkafka forget to say so, we do.
     async fn delivered(&self, topic: &str, delivery: DeliveryFuture) -> Outcome {
-        match delivery.await {
-            Ok(Ok(_)) => Outcome::Confirmed,
-            Ok(Err((error, _))) => self.outcome(topic, &error),
-            Err(_) => Outcome::Unknown("the producer is gone".to_owned()),
+        match tokio::time::timeout(self.options.confirm_timeout * 2, delivery).await {
+            Ok(Ok(Ok(_))) => Outcome::Confirmed,
+            Ok(Ok(Err((error, _)))) => self.outcome(topic, &error),
+            Ok(Err(_)) => Outcome::Unknown("the producer is gone".to_owned()),
+            Err(_) => Outcome::Unknown("the producer says nothing".to_owned()),
         }
     }
 
@@ -313,7 +304,7 @@ impl Backbone for Kafka {
 
     async fn publish(&self, frames: Vec<(Destination, Frame)>) -> Vec<Outcome> {
         let way = self.way(&frames);
-        let producer = match alive(way) {
+        let producer = match way.producer() {
             Ok(producer) => producer,
             Err(error) => return vec![Outcome::Unknown(error.to_string()); frames.len()],
         };
@@ -343,8 +334,10 @@ impl Backbone for Kafka {
                 *outcome = self.publish_alone(&producer, &topic(to), frame).await;
             }
         }
-        if outcomes.iter().any(|outcome| matches!(outcome, Outcome::Unknown(_))) {
-            self.revive(way);
+        // The last one to hold it waits for its end.
+        drop(producer);
+        if way.is_lost(&outcomes, self.options.confirm_timeout * 2) {
+            way.replace(client::producer(&self.config, &self.options, &self.barred));
         }
         outcomes
     }
@@ -388,7 +381,7 @@ impl Backbone for Kafka {
     }
 
     async fn close(&self) {
-        let taken = [&self.producer, &self.bulk].map(|way| way.write().ok()?.take());
+        let taken = [&self.small, &self.bulk].map(Way::take);
         let lookouts = self.lookouts.take().await;
         let probe = self.probe.lock().await.take();
         // Both block for a moment when they end.
@@ -424,12 +417,6 @@ impl Settings {
             max_bytes: options.max_bytes.unwrap_or(crate::MIN_MAX_BYTES).to_string(),
         }
     }
-}
-
-fn alive(
-    way: &RwLock<Option<FutureProducer<Quiet>>>,
-) -> Result<FutureProducer<Quiet>, BackboneError> {
-    way.read().ok().and_then(|producer| producer.clone()).ok_or(BackboneError::Closed)
 }
 
 fn topic(of: &Destination) -> String {

@@ -41,7 +41,11 @@ async fn kafka_with_a_broker_of_its_own() {
     lanes_are_as_configured(&service, &url).await;
     silence::is_noticed(&url, &line, Options::default(), Duration::from_secs(40)).await;
     let broker = Some(Box::new(Mortal(service)) as Box<_>);
-    pass_some(&Ground { broker, ..ground(url) }, &BAD_DAYS).await;
+    let mut ground = Ground { broker, ..ground(url) };
+    pass_some(&ground, &BAD_DAYS).await;
+    // So little patience that producers are replaced while the broker is away.
+    ground.options.confirm_timeout = Duration::from_millis(700);
+    pass_some(&ground, &["the_broker_dies"]).await;
 }
 
 /// What Kafka's own tool says of the topics is what the options asked for; and a limit that the
