@@ -8,7 +8,8 @@
 //! when both files are flushed, so that a restart goes on where it was. Replicas of a node share
 //! the directory: what has arrived is the union of all journals, and who completes it sees it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -21,6 +22,7 @@ use schemas::dispatch::ContentPart;
 use schemas::frame::{self, CONTENT_CHUNK, ContentFrame};
 use schemas::ids::NodeId;
 use schemas::problem::Code;
+use signing::digest::Sha256Stream;
 use uuid::Uuid;
 
 use crate::inbound::Unbelieved;
@@ -39,6 +41,13 @@ pub struct Assembly {
 
 /// A content under way, by digest and size, and the node that publishes it.
 type Key = (Digest, u64, NodeId);
+
+/// Parts of one content that came together.
+enum Lot {
+    /// The store has it.
+    There,
+    Missing(Vec<SealedPart>),
+}
 
 /// A part whose seal verified.
 #[derive(Clone, Debug)]
@@ -80,6 +89,21 @@ struct Partial {
     size: u64,
     parts: HashSet<u64>,
     fresh: Vec<u64>,
+    running: Option<Running>,
+}
+
+/// The digest of what was written so far, as long as it comes in order and from this process alone:
+/// then nothing has to be read again in the end.
+#[derive(Default)]
+struct Running {
+    hash: Sha256Stream,
+    end: u64,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").field("end", &self.end).finish_non_exhaustive()
+    }
 }
 
 /// What became of a part: whether its content is now complete, or why it is set aside.
@@ -101,30 +125,30 @@ impl Assembly {
     /// When the disk or the content store does not work: nothing may be acknowledged.
     pub async fn place(&mut self, parts: Vec<SealedPart>) -> Result<Vec<Placed>, ContentError> {
         let mut placed = Vec::with_capacity(parts.len());
-        let mut touched = HashSet::new();
+        let mut lots: BTreeMap<Key, Lot> = BTreeMap::new();
         for part in parts {
+            if let Err(why) = self.check(&part) {
+                placed.push(Err(why));
+                continue;
+            }
             let key = (part.what.cipher_sha256, part.what.cipher_size, part.by.clone());
-            if let Err(e) = self.check(&part) {
-                placed.push(Err(e));
-            } else if self.content.size(&key.0).await?.is_some() {
-                self.open.remove(&key);
-                placed.push(Ok(true));
-            } else {
-                // Local writes of at most one frame: not worth a thread of their own.
-                self.write(&key, &part).map_err(disk)?;
-                touched.insert(key);
-                placed.push(Ok(false));
+            let lot = match lots.entry(key) {
+                Entry::Occupied(lot) => lot.into_mut(),
+                Entry::Vacant(lot) => {
+                    let there = self.content.size(&lot.key().0).await?.is_some();
+                    lot.insert(if there { Lot::There } else { Lot::Missing(Vec::new()) })
+                }
+            };
+            placed.push(Ok(matches!(lot, Lot::There)));
+            if let Lot::Missing(parts) = lot {
+                parts.push(part);
             }
         }
         let mut any = false;
-        for key in touched {
-            let complete = match self.open.get_mut(&key) {
-                Some(partial) => partial.flush().map_err(disk)?,
-                None => false,
-            };
-            if complete {
-                self.complete(&key).await?;
-                any = true;
+        for (key, lot) in lots {
+            match lot {
+                Lot::There => drop(self.open.remove(&key)),
+                Lot::Missing(parts) => any |= self.keep(key, parts).await?,
             }
         }
         Ok(placed.into_iter().map(|p| p.map(|done| done || any)).collect())
@@ -146,39 +170,56 @@ impl Assembly {
         Ok(())
     }
 
-    fn write(&mut self, key: &Key, part: &SealedPart) -> io::Result<()> {
-        if !self.open.contains_key(key) {
+    /// Writes parts of one content and flushes them; whether nothing is missing any more.
+    async fn keep(&mut self, key: Key, parts: Vec<SealedPart>) -> Result<bool, ContentError> {
+        let known = self.open.remove(&key);
+        if known.is_none() {
             // What another replica has completed is not there any more.
             self.open.retain(|_, partial| partial.path.exists());
-            self.open.insert(key.clone(), Partial::open(&self.dir, key, self.writer)?);
         }
-        if let Some(partial) = self.open.get_mut(key) {
-            partial.file.write_all_at(&part.bytes, part.what.offset)?;
-            partial.fresh.push(part.what.offset);
+        let (dir, writer, of) = (self.dir.clone(), self.writer, key.clone());
+        // A flush takes as long as the disk likes. When it fails, the next attempt opens it anew.
+        let work = move || {
+            let mut partial = match known {
+                Some(partial) => partial,
+                None => Partial::open(&dir, &of, writer)?,
+            };
+            for part in parts {
+                partial.write(&part)?;
+            }
+            let complete = partial.flush()?;
+            io::Result::Ok((partial, complete))
+        };
+        let cut_short = |e: tokio::task::JoinError| ContentError::Io(e.to_string());
+        let (partial, complete) =
+            tokio::task::spawn_blocking(work).await.map_err(cut_short)?.map_err(disk)?;
+        if complete {
+            self.complete(key.0, &key.2, partial).await?;
+        } else {
+            self.open.insert(key, partial);
         }
-        Ok(())
+        Ok(complete)
     }
 
     /// Hands a complete content to the store. Parts that do not match their digest are forgotten:
     /// the sender's node publishes them again, or its timer runs out.
-    async fn complete(&mut self, key: &Key) -> Result<(), ContentError> {
-        let digest = key.0;
-        let Some(partial) = self.open.get(key) else {
-            return Ok(());
-        };
-        match self.content.adopt(&partial.path, digest).await {
+    async fn complete(
+        &self,
+        digest: Digest,
+        by: &NodeId,
+        mut partial: Partial,
+    ) -> Result<(), ContentError> {
+        let hashed = partial.hashed();
+        match self.content.adopt(&partial.path, digest, hashed).await {
             Ok(()) => {}
             Err(ContentError::Mismatch(_)) => {
-                tracing::warn!(%digest, by = %key.2, "sealed parts do not make up their content");
+                tracing::warn!(%digest, %by, "sealed parts do not make up their content");
             }
             // Another replica may have been faster.
             Err(e) if self.content.size(&digest).await?.is_none() => return Err(e),
             Err(_) => {}
         }
-        if let Some(partial) = self.open.remove(key) {
-            partial.forget().map_err(disk)?;
-        }
-        Ok(())
+        partial.forget().map_err(disk)
     }
 }
 
@@ -190,7 +231,23 @@ impl Partial {
         let file = open.clone().write(true).truncate(false).open(&path)?;
         let journal = open.append(true).open(path.with_extension(format!("{writer}.parts")))?;
         let parts = arrived(&path)?;
-        Ok(Self { path, file, journal, size: key.1, parts, fresh: Vec::new() })
+        let running = parts.is_empty().then(Running::default);
+        Ok(Self { path, file, journal, size: key.1, parts, fresh: Vec::new(), running })
+    }
+
+    fn write(&mut self, part: &SealedPart) -> io::Result<()> {
+        let offset = part.what.offset;
+        self.file.write_all_at(&part.bytes, offset)?;
+        self.fresh.push(offset);
+        self.running = self.running.take().and_then(|running| running.go_on(offset, &part.bytes));
+        Ok(())
+    }
+
+    /// The digest of the whole, when this process alone has written all of it, in order and once.
+    fn hashed(&mut self) -> Option<Digest> {
+        let alone = journals(&self.path).is_ok_and(|journals| journals.len() == 1);
+        let running = self.running.take().filter(|running| alone && running.end == self.size)?;
+        Some(running.hash.finish())
     }
 
     /// Makes what was written durable; returns whether nothing is missing any more.
@@ -215,6 +272,17 @@ impl Partial {
             }
         }
         Ok(())
+    }
+}
+
+impl Running {
+    /// With what is written next; none when that is not what comes next.
+    fn go_on(mut self, offset: u64, bytes: &[u8]) -> Option<Self> {
+        (offset == self.end).then(|| {
+            self.hash.update(bytes);
+            self.end += bytes.len() as u64;
+            self
+        })
     }
 }
 
@@ -364,5 +432,49 @@ mod tests {
         assert_eq!(ground.content.size(&digest).await.unwrap(), None);
         process.place(vec![part(3)]).await.unwrap();
         assert_eq!(ground.content.size(&digest).await.unwrap(), Some(SIZE as u64));
+    }
+
+    fn false_part(n: usize) -> SealedPart {
+        let mut wrong = part(n);
+        wrong.bytes[0] ^= 1;
+        wrong
+    }
+
+    /// Whatever the digest is taken from, what was written or what lies there.
+    #[tokio::test]
+    async fn false_parts_of_the_same_node_are_forgotten_with_the_true_ones() {
+        let digest = part(0).what.cipher_sha256;
+        for spoiled in [
+            vec![part(0), part(1), part(2), false_part(3)],
+            vec![part(0), part(1), false_part(1), part(2), part(3)],
+            vec![part(0), part(1), part(2), false_part(0), part(3)],
+            vec![part(3), false_part(2), part(1), part(0)],
+        ] {
+            let ground = Ground::new().await;
+            let mut process = ground.process();
+            process.place(spoiled).await.unwrap();
+            assert_eq!(ground.content.size(&digest).await.unwrap(), None);
+            for n in 0..4 {
+                process.place(vec![part(n)]).await.unwrap();
+            }
+            ground.assert_whole().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_came_in_order_to_one_process_is_not_read_again() {
+        let key = (part(0).what.cipher_sha256, SIZE as u64, part(0).by);
+        let hashed = |order: [usize; 4], processes: usize| {
+            let dir = tempfile::tempdir().unwrap();
+            let open = || Partial::open(dir.path(), &key, Uuid::new_v4()).unwrap();
+            let mut all: Vec<Partial> = (0..processes).map(|_| open()).collect();
+            let first = all.first_mut().unwrap();
+            order.into_iter().for_each(|n| first.write(&part(n)).unwrap());
+            first.hashed()
+        };
+        assert_eq!(hashed([0, 1, 2, 3], 1), Some(key.0));
+        assert_eq!(hashed([0, 2, 1, 3], 1), None);
+        // The other may have written anything.
+        assert_eq!(hashed([0, 1, 2, 3], 2), None);
     }
 }

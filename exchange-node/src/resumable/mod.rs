@@ -216,7 +216,7 @@ impl Uploads {
         let Some(done) = &state.done else { return Ok(()) };
         let file = state.cipher(&self.dir);
         if file.exists() {
-            self.content.adopt(&file, done.cipher_sha256).await?;
+            self.content.adopt(&file, done.cipher_sha256, None).await?;
         }
         Ok(())
     }

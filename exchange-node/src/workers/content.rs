@@ -14,6 +14,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use broker_adapter::{BackboneError, Destination, Frame, Lane, Outcome};
@@ -102,7 +103,7 @@ async fn send(
         let made_ready = parts.window(node, publication, content);
         let (confirmed, following) = future::join(on_its_way, made_ready).await;
         confirmed?;
-        journal.confirm(end)?;
+        journal.confirm(end).await?;
         next = following?;
     }
     Ok(())
@@ -138,6 +139,10 @@ impl Parts {
     async fn part(&mut self) -> Result<Option<Vec<u8>>, Unmade> {
         while self.rest.len() < CONTENT_CHUNK && !self.ended {
             match self.stream.next().await.transpose()? {
+                // As the store reads: not copied.
+                Some(octets) if self.rest.is_empty() && octets.len() == CONTENT_CHUNK => {
+                    return Ok(Some(octets.into()));
+                }
                 Some(octets) => self.rest.extend_from_slice(&octets),
                 None => self.ended = true,
             }
@@ -218,7 +223,7 @@ async fn room(road: &Road, to: &NodeId) -> Result<(), Unmade> {
 /// another. The last whole one counts.
 #[derive(Debug)]
 struct Journal {
-    file: File,
+    file: Arc<File>,
     confirmed: u64,
 }
 
@@ -237,12 +242,18 @@ impl Journal {
             file.set_len(8 * entries.len() as u64)?;
         }
         let confirmed = entries.last().map_or(0, |entry| u64::from_be_bytes(*entry));
-        Ok(Self { file, confirmed })
+        Ok(Self { file: Arc::new(file), confirmed })
     }
 
-    fn confirm(&mut self, offset: u64) -> Result<(), Unmade> {
-        self.file.write_all(&offset.to_be_bytes()).map_err(disk)?;
-        self.file.sync_data().map_err(disk)?;
+    async fn confirm(&mut self, offset: u64) -> Result<(), Unmade> {
+        let file = Arc::clone(&self.file);
+        // A flush takes as long as the disk likes: not on a thread of the runtime.
+        let work = move || {
+            (&*file).write_all(&offset.to_be_bytes())?;
+            file.sync_data()
+        };
+        let written = tokio::task::spawn_blocking(work).await;
+        written.map_err(io::Error::other).flatten().map_err(disk)?;
         self.confirmed = offset;
         Ok(())
     }
@@ -261,22 +272,22 @@ fn disk(error: io::Error) -> Unmade {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_journal_goes_on_after_the_last_whole_entry() {
+    #[tokio::test]
+    async fn a_journal_goes_on_after_the_last_whole_entry() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sent/one");
         let open = || Journal::open_at(path.parent().unwrap(), &path).unwrap();
         let mut journal = open();
         assert_eq!(journal.confirmed, 0);
-        journal.confirm(4 << 20).unwrap();
-        journal.confirm(8 << 20).unwrap();
+        journal.confirm(4 << 20).await.unwrap();
+        journal.confirm(8 << 20).await.unwrap();
         drop(journal);
         assert_eq!(open().confirmed, 8 << 20);
         // A power cut in the middle of an entry.
         OpenOptions::new().append(true).open(&path).unwrap().write_all(&[0, 0, 1]).unwrap();
         let mut journal = open();
         assert_eq!(journal.confirmed, 8 << 20);
-        journal.confirm(12 << 20).unwrap();
+        journal.confirm(12 << 20).await.unwrap();
         drop(journal);
         assert_eq!(open().confirmed, 12 << 20);
     }

@@ -369,8 +369,13 @@ impl Content for Faulty {
         };
         Ok(Box::new(Written { faulty: self.clone(), inner }))
     }
-    async fn adopt(&self, file: &Path, expected: Digest) -> Result<(), ContentError> {
-        self.call("adopt", self.site.content.adopt(file, expected), ContentError::Io).await
+    async fn adopt(
+        &self,
+        file: &Path,
+        expected: Digest,
+        hashed: Option<Digest>,
+    ) -> Result<(), ContentError> {
+        self.call("adopt", self.site.content.adopt(file, expected, hashed), ContentError::Io).await
     }
     async fn read(
         &self,

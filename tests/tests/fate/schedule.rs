@@ -177,7 +177,9 @@ impl Schedule {
             T0.plus(dice.between(20, 200) as i64 * MINUTE + dice.below(2) as i64 * 3 * DAY);
         self.pass(trouble_ends, 60, None).await;
         self.heal();
-        self.pass(END.plus(-DAY), 3_600, Some(2 * DAY)).await;
+        // Content that was stolen is looked for once a minute, by each dispatch that waits for it,
+        // until a day is over.
+        self.pass(END.plus(-DAY), 14_400, Some(2 * DAY)).await;
     }
 
     fn operators(&self) {

@@ -266,9 +266,14 @@ impl Content for FsContent {
         Ok(Box::new(FileWriter::new(self.places.root.clone(), Arc::clone(&self.packer))))
     }
 
-    async fn adopt(&self, file: &Path, expected: Digest) -> Result<(), ContentError> {
+    async fn adopt(
+        &self,
+        file: &Path,
+        expected: Digest,
+        hashed: Option<Digest>,
+    ) -> Result<(), ContentError> {
         let (root, file) = (self.places.root.clone(), file.to_owned());
-        blocking(move || large::adopt(&root, &file, expected)).await
+        blocking(move || large::adopt(&root, &file, expected, hashed)).await
     }
 
     async fn read(

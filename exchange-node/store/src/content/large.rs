@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream;
 use schemas::digest::Digest;
+use tokio::task::{JoinError, JoinHandle};
 use uuid::Uuid;
 
 use super::packer::{Job, Packer};
@@ -20,8 +21,8 @@ use super::{Buffers, ContentError, Writer};
 const SMALL: usize = 256 * 1024;
 /// Octets handed to the disk at once.
 const CHUNK: usize = 1 << 20;
-/// Octets of a buffer that a reader gets.
-const BUFFER: usize = 64 * 1024;
+/// Octets of a buffer that a reader gets: each is a trip to another thread and back.
+const BUFFER: usize = 512 * 1024;
 
 /// Where a large content lies.
 pub(super) fn path_of(root: &Path, digest: &Digest) -> PathBuf {
@@ -149,20 +150,32 @@ fn put_in_place(root: &Path, file: &Path, digest: &Digest) -> Result<(), Content
 }
 
 /// Verifies a whole file and takes it over.
-pub(super) fn adopt(root: &Path, path: &Path, expected: Digest) -> Result<(), ContentError> {
-    let mut file = File::open(path)?;
+pub(super) fn adopt(
+    root: &Path,
+    path: &Path,
+    expected: Digest,
+    hashed: Option<Digest>,
+) -> Result<(), ContentError> {
+    let file = File::open(path)?;
+    let digest = match hashed {
+        Some(digest) => digest,
+        None => digest_of_file(&file)?,
+    };
+    refuse_other(Some(expected), digest)?;
+    file.sync_all()?;
+    put_in_place(root, path, &expected)
+}
+
+fn digest_of_file(mut file: &File) -> io::Result<Digest> {
     let mut hash = Context::new(&SHA256);
     let mut buffer = vec![0; CHUNK];
     loop {
         let count = file.read(&mut buffer)?;
         if count == 0 {
-            break;
+            return Ok(finished(hash));
         }
         hash.update(buffer.get(..count).unwrap_or_default());
     }
-    refuse_other(Some(expected), finished(hash))?;
-    file.sync_all()?;
-    put_in_place(root, path, &expected)
 }
 
 impl Drop for Spill {
@@ -220,9 +233,11 @@ fn finished(hash: Context) -> Digest {
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ContentError> + Send + 'static,
 ) -> Result<T, ContentError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|e| Err(ContentError::Io(format!("file work was cut short: {e}"))))
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(cut_short(e)))
+}
+
+fn cut_short(error: JoinError) -> ContentError {
+    ContentError::Io(format!("file work was cut short: {error}"))
 }
 
 /// A part of a file that is being read.
@@ -249,23 +264,32 @@ pub(super) async fn stream(
     })
     .await?;
     let hash = whole.then(|| Context::new(&SHA256));
-    let reading = Reading { file, left: length, digest, hash };
-    Ok(stream::try_unfold(Some(reading), step).boxed())
+    let ahead = Ahead::of(Reading { file, left: length, digest, hash });
+    Ok(stream::try_unfold(ahead, Ahead::next).boxed())
 }
 
-async fn step(reading: Option<Reading>) -> Result<Option<(Bytes, Option<Reading>)>, ContentError> {
-    let Some(reading) = reading.filter(|r| r.left > 0) else { return Ok(None) };
-    blocking(move || reading.next()).await.map(Some)
+/// The next buffer, which is read while the one before it is used.
+struct Ahead(Option<JoinHandle<Result<(Bytes, Reading), ContentError>>>);
+
+impl Ahead {
+    fn of(reading: Reading) -> Self {
+        Self((reading.left > 0).then(|| tokio::task::spawn_blocking(|| reading.next())))
+    }
+
+    async fn next(self) -> Result<Option<(Bytes, Self)>, ContentError> {
+        let Some(reading) = self.0 else { return Ok(None) };
+        let (buffer, rest) = reading.await.map_err(cut_short)??;
+        Ok(Some((buffer, Self::of(rest))))
+    }
 }
 
 impl Reading {
-    fn next(mut self) -> Result<(Bytes, Option<Self>), ContentError> {
+    fn next(mut self) -> Result<(Bytes, Self), ContentError> {
         let take = usize::try_from(self.left).unwrap_or(usize::MAX).min(BUFFER);
-        let mut buffer = vec![0; take];
-        self.file.read_exact(&mut buffer).map_err(|e| match e.kind() {
-            io::ErrorKind::UnexpectedEof => ContentError::Mismatch(self.digest),
-            _ => e.into(),
-        })?;
+        let mut buffer = Vec::with_capacity(take);
+        if (&mut self.file).take(take as u64).read_to_end(&mut buffer)? < take {
+            return Err(ContentError::Mismatch(self.digest));
+        }
         self.left -= take as u64;
         if let Some(hash) = &mut self.hash {
             hash.update(&buffer);
@@ -273,6 +297,6 @@ impl Reading {
                 return Err(ContentError::Mismatch(self.digest));
             }
         }
-        Ok((Bytes::from(buffer), Some(self)))
+        Ok((Bytes::from(buffer), self))
     }
 }

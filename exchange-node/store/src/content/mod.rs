@@ -54,7 +54,7 @@ impl From<io::Error> for ContentError {
     }
 }
 
-/// A stream of ciphertext buffers, at most 64 KiB each.
+/// A stream of ciphertext buffers, at most 512 KiB each.
 pub type Buffers = BoxStream<'static, Result<Bytes, ContentError>>;
 
 /// Content storage of one node. Writes are durable when they return; a digest that is there
@@ -70,7 +70,14 @@ pub trait Content: Send + Sync + Debug {
 
     /// Takes over a file of the same file system that holds all of a ciphertext: its digest is
     /// verified, then it is renamed. A file that is not what was expected stays where it is.
-    async fn adopt(&self, file: &Path, expected: Digest) -> Result<(), ContentError>;
+    /// `hashed` is the digest of all that was written to it, where who wrote it knows that: then it
+    /// is not read again.
+    async fn adopt(
+        &self,
+        file: &Path,
+        expected: Digest,
+        hashed: Option<Digest>,
+    ) -> Result<(), ContentError>;
 
     /// Reads content from `offset`, `length` bytes or to the end.
     async fn read(
