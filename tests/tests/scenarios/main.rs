@@ -21,6 +21,7 @@ mod glances;
 mod hosting;
 mod killed;
 mod large;
+mod late;
 mod operators;
 mod order;
 mod outages;

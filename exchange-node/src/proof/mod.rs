@@ -31,6 +31,8 @@ use crate::report::{
 };
 use crate::{reasons, sentences, words};
 
+mod order;
+
 /// Builds the bundle of a message, with what `message` may show.
 ///
 /// # Errors
@@ -39,11 +41,11 @@ pub async fn bundle(node: &Node, message: &OwnMessage) -> ApiResult<Vec<u8>> {
     let ids: Vec<EvidenceId> = message.objects.iter().map(|o| o.evidence.id).collect();
     let places = node.store.anchored(&ids).await?;
     let places: HashMap<EvidenceId, Anchored> = places.into_iter().map(|p| (p.id, p)).collect();
-    let names = names(message);
+    let objects = order::as_cited(message.objects.clone());
+    let names = names(&objects);
     let now = node.clock.now();
-    let report = report(node, message, &names, now);
+    let report = report(node, message, &objects, &names, now);
     let sealer = Arc::clone(&node.keys.sealer.borrow());
-    let objects = message.objects.clone();
     let build = move || -> Result<Vec<u8>, String> {
         let mut files = vec![BundleFile {
             name: "report.html".to_owned(),
@@ -93,16 +95,15 @@ fn trees<'a>(
     Ok(trees)
 }
 
-/// A name for each object: `evidence/001-SubmissionAcceptance-etat.p7m`, in the order of events.
-fn names(message: &OwnMessage) -> Vec<String> {
+/// A name for each object: `evidence/001-SubmissionAcceptance-etat.p7m`, in their order.
+fn names(objects: &[EvidenceRow]) -> Vec<String> {
     let mut count: HashMap<&str, u32> = HashMap::new();
     let mut next = |folder: &'static str| {
         let n = count.entry(folder).or_default();
         *n += 1;
         *n
     };
-    message
-        .objects
+    objects
         .iter()
         .map(|o| match (o.evidence.kind, o.evidence.event) {
             (Kind::Evidence, event) => {
@@ -140,13 +141,14 @@ fn numbered(party: &Party) -> String {
 fn report(
     node: &Node,
     message: &OwnMessage,
+    objects: &[EvidenceRow],
     names: &[String],
     now: schemas::time::Timestamp,
 ) -> Report {
     let snapshot = node.directory.current();
     let envelope = &message.envelope;
     let files: HashMap<EvidenceId, (&EvidenceRow, &String)> =
-        message.objects.iter().zip(names).map(|(o, n)| (o.evidence.id, (o, n))).collect();
+        objects.iter().zip(names).map(|(o, n)| (o.evidence.id, (o, n))).collect();
     let recipient = |index: u32| {
         let party = envelope.recipients.get(index as usize);
         named(party.unwrap_or(&envelope.sender), &snapshot)
@@ -198,7 +200,7 @@ fn report(
             .collect(),
         hidden: message.hidden,
         deliveries,
-        others: message.objects.iter().zip(names).filter_map(|(o, n)| other(o, n)).collect(),
+        others: objects.iter().zip(names).filter_map(|(o, n)| other(o, n)).collect(),
         node: NodeId::clone(&node.id),
         made_at: now.into(),
     }
