@@ -14,6 +14,9 @@ use crate::{BackboneError, Options, url};
 
 /// Seconds without a sign of life after which a connection is dead (AMQP 0-9-1 §4.2.7).
 const HEARTBEAT: u16 = 10;
+/// Octets of an AMQP frame, of which a body takes as many as it needs. A connection has room for 32
+/// of them in each direction: with the 128 KiB that brokers propose, four connections take 32 MiB.
+const FRAME: u32 = 32 * 1024;
 
 /// One connection, and the channel for publishing on it.
 pub(super) struct Link {
@@ -36,6 +39,7 @@ impl Link {
         let mut uri: AMQPUri =
             url.parse().map_err(|_| BackboneError::Url("not an AMQP URI".to_owned()))?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT);
+        uri.query.frame_max.get_or_insert(FRAME);
         let secure = matches!(uri.scheme, AMQPScheme::AMQPS);
         if secure {
             tls::connector(&options)?; // a file that cannot be used is known at once

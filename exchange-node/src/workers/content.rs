@@ -32,8 +32,8 @@ use crate::engine::publication::{Payload, Publication};
 use crate::node::Node;
 use crate::roads::Road;
 
-/// Parts that are on their way to a broker at once: 4 MiB.
-const WINDOW: usize = 8;
+/// Parts that are on their way to a broker at once: 2 MiB, and as many are made ready meanwhile.
+const WINDOW: usize = 4;
 /// Parts that may wait in a lane: 32 MiB.
 const AHEAD: u64 = 64;
 /// Longest wait for room in a lane before others get their turn.
