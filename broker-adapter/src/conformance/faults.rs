@@ -230,7 +230,7 @@ pub(super) async fn the_broker_dies(ground: &Ground) -> Verdict {
     ensure!(slowest > OUTAGE, "no publish took more than {slowest:?}: who killed what?");
     let mut missing: HashSet<String> = (0..confirmed).map(|n| n.to_string()).collect();
     while !missing.is_empty() {
-        let left = (RECOVERY + PATIENCE).saturating_sub(back.elapsed());
+        let left = (RECOVERY + PATIENCE).saturating_sub(back.elapsed()).min(PATIENCE);
         match timeout(left, arrivals.recv()).await {
             Ok(Some(id)) => missing.remove(&id),
             Ok(None) => return consumer.await.map_or_else(|e| Err(e.to_string()), Err),

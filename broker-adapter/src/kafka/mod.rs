@@ -176,9 +176,19 @@ impl Kafka {
         }
     }
 
+    /// When what is handed over now has long been reported.
+    fn latest(&self) -> tokio::time::Instant {
+        tokio::time::Instant::now() + self.options.confirm_timeout * 2
+    }
+
     /// `message.timeout.ms` bounds this wait; and should librdkafka forget to say so, we do.
-    async fn delivered(&self, topic: &str, delivery: DeliveryFuture) -> Outcome {
-        match tokio::time::timeout(self.options.confirm_timeout * 2, delivery).await {
+    async fn delivered(
+        &self,
+        topic: &str,
+        delivery: DeliveryFuture,
+        latest: tokio::time::Instant,
+    ) -> Outcome {
+        match tokio::time::timeout_at(latest, delivery).await {
             Ok(Ok(Ok(_))) => Outcome::Confirmed,
             Ok(Ok(Err((error, _)))) => self.outcome(topic, &error),
             Ok(Err(_)) => Outcome::Unknown("the producer is gone".to_owned()),
@@ -193,7 +203,7 @@ impl Kafka {
         frame: &Frame,
     ) -> Outcome {
         match self.send(producer, topic, frame).await {
-            Ok(delivery) => self.delivered(topic, delivery).await,
+            Ok(delivery) => self.delivered(topic, delivery, self.latest()).await,
             Err(outcome) => outcome,
         }
     }
@@ -321,10 +331,12 @@ impl Backbone for Kafka {
             };
             under_way.push((topic, sent));
         }
+        // For all of them together: a producer that says nothing is silent about each.
+        let latest = self.latest();
         let mut outcomes = Vec::with_capacity(frames.len());
         for (topic, sent) in under_way {
             outcomes.push(match sent {
-                Ok(delivery) => self.delivered(&topic, delivery).await,
+                Ok(delivery) => self.delivered(&topic, delivery, latest).await,
                 Err(outcome) => outcome,
             });
         }
