@@ -84,6 +84,20 @@ choose_ports() {
   done >"$DIR/ports"
 }
 
+# renew_ports NAME...: another port for each that something else has taken since; only for ports
+# that nobody outside the service knows.
+renew_ports() {
+  local name
+  load_ports
+  for name in "$@"; do
+    port_in_use "${!name}" || continue
+    say "port ${!name} ($name) was taken meanwhile: another one"
+    free_port
+    sed -i "s/^$name=.*/$name=$REPLY/" "$DIR/ports"
+  done
+  load_ports
+}
+
 load_ports() {
   [ -s "$DIR/ports" ] || die "$DIR holds no $NAME (start it first)"
   # shellcheck source=/dev/null
