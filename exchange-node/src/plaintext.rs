@@ -7,6 +7,7 @@ use schemas::digest::Digest;
 use schemas::problem::Code;
 use signing::digest::Sha256Stream;
 use signing::encrypt::{CHUNK, DocumentKey, EncryptError, PREFIX, StreamOpener, TAG};
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::inbound::dispatch::{Found, finding};
 
@@ -113,7 +114,8 @@ pub async fn check(content: &dyn Content, found: &mut Found) -> Result<(), Conte
     Ok(())
 }
 
-/// The digest of a plaintext, computed as it streams.
+/// The digest of a plaintext, computed as it streams: what is open is hashed while the next is
+/// opened.
 async fn digest_of(
     content: &dyn Content,
     digest: &Digest,
@@ -121,12 +123,24 @@ async fn digest_of(
 ) -> Result<Digest, PlainError> {
     let mut unsealer = Unsealer::at(key, &prefix(content, digest).await?, 0)?;
     let mut stream = content.read(digest, PREFIX as u64, None).await?;
-    let mut sum = Sha256Stream::new();
+    let mut hashing = hash(Sha256Stream::new(), Vec::new());
     while let Some(buffer) = stream.next().await {
-        for plain in unsealer.push(&buffer?)? {
-            sum.update(&plain);
-        }
+        let plain = unsealer.push(&buffer?)?;
+        let sum = hashing.await.map_err(cut_short)?;
+        hashing = hash(sum, plain);
     }
+    let mut sum = hashing.await.map_err(cut_short)?;
     sum.update(&unsealer.finish()?);
     Ok(sum.finish())
+}
+
+fn hash(mut sum: Sha256Stream, plain: Vec<Bytes>) -> JoinHandle<Sha256Stream> {
+    tokio::task::spawn_blocking(move || {
+        plain.iter().for_each(|octets| sum.update(octets));
+        sum
+    })
+}
+
+fn cut_short(error: JoinError) -> PlainError {
+    PlainError::Content(ContentError::Io(error.to_string()))
 }

@@ -16,8 +16,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::slice;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -85,6 +85,8 @@ pub(crate) struct Amqp {
     /// The same for content.
     bulk_out: Arc<Link>,
     bulk_in: Arc<Link>,
+    /// A channel for counting what waits, while nobody uses it.
+    looking: Mutex<Option<Channel>>,
     /// The broker lets us declare no queue: the one for the probe is there.
     probe_is_made: AtomicBool,
 }
@@ -108,7 +110,8 @@ impl Amqp {
             tracing::warn!(broker = outward.broker(), %error, "the broker is away");
         }
         let probe_is_made = AtomicBool::new(false);
-        Ok(Self { options, outward, inward, bulk_out, bulk_in, probe_is_made })
+        let looking = Mutex::default();
+        Ok(Self { options, outward, inward, bulk_out, bulk_in, looking, probe_is_made })
     }
 
     /// The connection for a batch: content alone goes its own way.
@@ -117,11 +120,18 @@ impl Amqp {
         if content { &self.bulk_out } else { &self.outward }
     }
 
+    /// On a channel that is kept for it: whoever sends a large content asks before each window. What
+    /// is not found costs the channel.
     async fn count(&self, lane: &Destination) -> Result<u64, BackboneError> {
-        let channel = self.bulk_out.channel().await?;
-        let found = topology::look(&channel, lane).await;
-        let _ = channel.close(200, "done".into()).await;
-        found
+        let kept = || self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = kept().take().filter(|channel| channel.status().connected());
+        let channel = match idle {
+            Some(channel) => channel,
+            None => self.bulk_out.channel().await?,
+        };
+        let found = within(self.options.confirm_timeout, topology::look(&channel, lane)).await?;
+        *kept() = Some(channel);
+        Ok(found)
     }
 
     /// Sends one frame; its confirmation comes later.

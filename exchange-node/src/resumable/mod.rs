@@ -216,7 +216,8 @@ impl Uploads {
         let Some(done) = &state.done else { return Ok(()) };
         let file = state.cipher(&self.dir);
         if file.exists() {
-            self.content.adopt(&file, done.cipher_sha256, None).await?;
+            // It was hashed as it was written, and flushed before it was called done.
+            self.content.adopt(&file, done.cipher_sha256, Some(done.cipher_sha256)).await?;
         }
         Ok(())
     }
