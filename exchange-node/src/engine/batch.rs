@@ -9,7 +9,6 @@ use exchange_core::policy::Policy;
 use exchange_core::state::Delivery;
 use exchange_store::rows::{Cause, Change, Committed, Handed, Loaded};
 use exchange_store::{Store, StoreError};
-use rayon::prelude::*;
 use schemas::api::Step;
 use schemas::envelope::Envelope;
 use schemas::ids::{DeliveryId, NodeId};
@@ -209,17 +208,8 @@ impl Engine {
             snapshot,
             now,
         };
-        let work = move || {
-            let one = |d: Decided| make_one(&maker, d);
-            let made: Vec<_> = if decided.len() == 1 {
-                decided.into_iter().map(one).collect()
-            } else {
-                decided.into_par_iter().map(one).collect()
-            };
-            made
-        };
         let begun = Instant::now();
-        let made = cores::spread(work).await.ok()?;
+        let made = cores::each(decided, move |one| make_one(&maker, one)).await.ok()?;
         metrics::histogram!("pli_seal_duration_seconds").record(begun.elapsed().as_secs_f64());
         let mut changes = Vec::with_capacity(made.len());
         let mut ready = Vec::with_capacity(made.len());

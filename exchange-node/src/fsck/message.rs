@@ -7,7 +7,6 @@ use exchange_store::StoreError;
 use exchange_store::snapshot::{
     DeliveryLook, InboxLook, KeyLook, MessageLook, ObjectLook, Snapshot,
 };
-use rayon::prelude::*;
 use schemas::envelope::Envelope;
 use schemas::ids::{DeliveryId, MessageId};
 use uuid::Uuid;
@@ -87,23 +86,27 @@ async fn page(
         let rows = snapshot.objects(&ids, after, OBJECTS).await?;
         let Some(end) = rows.last() else { return Ok(page) };
         after = end.seq;
-        open(audit, rows, &mut page).await;
+        open(audit, rows, &mut page).await?;
     }
 }
 
-/// Opens objects on all cores.
-async fn open(audit: &mut Audit<'_>, rows: Vec<ObjectLook>, page: &mut Page) {
+/// Opens objects on all cores. An object that the reading breaks on ends the examination: silence
+/// about it would say that it is sound.
+async fn open(
+    audit: &mut Audit<'_>,
+    rows: Vec<ObjectLook>,
+    page: &mut Page,
+) -> Result<(), StoreError> {
     let verifier = Arc::clone(&audit.verifier);
-    let work = move || -> Vec<_> {
-        let read = |row: ObjectLook| {
-            let (said, findings) = object::read(&row, &verifier);
-            let spoiled = row.event == "dispatch" && said.is_none();
-            let deliveries = spoiled.then(|| object::ids(&row.deliveries));
-            (row.message, deliveries, said, findings)
-        };
-        rows.into_par_iter().map(read).collect()
+    let read = move |row: ObjectLook| {
+        let (said, findings) = object::read(&row, &verifier);
+        let spoiled = row.event == "dispatch" && said.is_none();
+        let deliveries = spoiled.then(|| object::ids(&row.deliveries));
+        (row.message, deliveries, said, findings)
     };
-    for (message, spoiled, said, findings) in cores::spread(work).await.unwrap_or_default() {
+    let opened = cores::each(rows, read).await;
+    let opened = opened.map_err(|error| StoreError::Corrupt(format!("an object: {error}")))?;
+    for (message, spoiled, said, findings) in opened {
         match spoiled {
             Some(deliveries) => {
                 page.spoiled.entry(message).or_default().push((deliveries, findings));
@@ -112,6 +115,7 @@ async fn open(audit: &mut Audit<'_>, rows: Vec<ObjectLook>, page: &mut Page) {
         }
         page.objects.entry(message).or_default().extend(said);
     }
+    Ok(())
 }
 
 /// A dispatch that this node refused for its seal (RB04) or its certificate (RB05) is kept as it

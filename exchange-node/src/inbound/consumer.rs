@@ -8,7 +8,6 @@ use broker_adapter::{Lane, Receipt, Received as Frame, Subscription};
 use exchange_store::StoreError;
 use exchange_store::content::ContentError;
 use exchange_store::rows::SetAside;
-use rayon::prelude::*;
 use schemas::evidence::UserContentInfo;
 use schemas::ids::MessageId;
 use schemas::problem::Code;
@@ -241,18 +240,11 @@ pub(super) async fn believe(
     receiving: &Receiving,
 ) -> Result<Vec<Fate>, Again> {
     let checker = node.checker();
-    let frames: Vec<_> = batch.iter().map(|r| r.frame.clone()).collect();
-    let (tracer, contexts) = (node.tracer.clone(), receiving.contexts());
-    let checked = cores::spread(move || {
-        let one = |(frame, context)| verify(&checker, &tracer, frame, context);
-        if frames.len() == 1 {
-            frames.iter().zip(contexts).map(one).collect::<Vec<_>>()
-        } else {
-            frames.par_iter().zip(contexts).map(one).collect::<Vec<_>>()
-        }
-    })
-    .await
-    .map_err(|e| Again::Engine(e.to_string()))?;
+    let frames = batch.iter().map(|r| r.frame.clone());
+    let frames: Vec<_> = frames.zip(receiving.contexts()).collect();
+    let tracer = node.tracer.clone();
+    let one = move |(frame, context)| verify(&checker, &tracer, &frame, context);
+    let checked = cores::each(frames, one).await.map_err(|e| Again::Engine(e.to_string()))?;
     if checked.iter().any(is_from_the_future)
         && node.own_clock.is_behind(&node.tsa, node.clock.now()).await
     {

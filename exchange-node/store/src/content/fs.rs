@@ -18,24 +18,28 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::TryStreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use schemas::digest::Digest;
 use uuid::Uuid;
 
 use super::index::Location;
 use super::large::{self, FileWriter, blocking, digest_of};
+use super::lately::Lately;
 use super::packer::{self, Job, PACK_LIMIT, Packer, Shared};
 use super::record::{HEADER, HEADER_LEN, Record};
 use super::{Buffers, Content, ContentError, Writer};
 
 /// Most octets of one item of [`Content::put_all`].
 const MAX_SMALL: usize = 1 << 20;
+/// Octets that are hashed where they are: in less time than the way to another thread takes.
+const AT_ONCE: usize = 32 << 10;
 
 /// Content on a file system.
 #[derive(Debug)]
 pub struct FsContent {
     places: Places,
     packer: Arc<Packer>,
+    lately: Lately,
     /// Locked as long as this process appends to its directory. Dropped after the packer.
     _lock: File,
 }
@@ -70,7 +74,8 @@ impl FsContent {
         let shared = Shared::default();
         packer::read_all(&shared, &packs, &home)?;
         let packer = Arc::new(Packer::start(shared.clone(), home.clone(), limit)?);
-        Ok(Self { places: Places { root, packs, home, shared }, packer, _lock: lock })
+        let places = Places { root, packs, home, shared };
+        Ok(Self { places, packer, lately: Lately::default(), _lock: lock })
     }
 }
 
@@ -229,6 +234,20 @@ impl Places {
     }
 }
 
+/// Whether small ciphertexts are what they are called, and small.
+fn verify(items: &[(Digest, Bytes)]) -> Result<(), ContentError> {
+    for (digest, bytes) in items {
+        if bytes.len() > MAX_SMALL {
+            let text = format!("{digest}: {} octets are too many for a pack", bytes.len());
+            return Err(ContentError::Io(text));
+        }
+        if digest_of(bytes) != *digest {
+            return Err(ContentError::Mismatch(*digest));
+        }
+    }
+    Ok(())
+}
+
 /// Where the payload begins, once the header says that it is this content.
 fn verified(file: &File, location: Location, digest: &Digest) -> Result<u64, ContentError> {
     let offset = u64::from(location.offset);
@@ -246,20 +265,16 @@ impl Content for FsContent {
         if items.is_empty() {
             return Ok(());
         }
-        let items = blocking(move || {
-            for (digest, bytes) in &items {
-                if bytes.len() > MAX_SMALL {
-                    let text = format!("{digest}: {} octets are too many for a pack", bytes.len());
-                    return Err(ContentError::Io(text));
-                }
-                if digest_of(bytes) != *digest {
-                    return Err(ContentError::Mismatch(*digest));
-                }
-            }
-            Ok(items)
-        })
-        .await?;
-        self.packer.ask(Job::Put(items)).await
+        let octets: usize = items.iter().map(|(_, bytes)| bytes.len()).sum();
+        if octets <= AT_ONCE {
+            verify(&items)?;
+        } else {
+            let items = items.clone();
+            blocking(move || verify(&items)).await?;
+        }
+        self.packer.ask(Job::Put(items.clone())).await?;
+        self.lately.keep(&items);
+        Ok(())
     }
 
     async fn begin(&self) -> Result<Box<dyn Writer>, ContentError> {
@@ -282,6 +297,13 @@ impl Content for FsContent {
         offset: u64,
         length: Option<u64>,
     ) -> Result<Buffers, ContentError> {
+        // The index knows what was removed.
+        if (offset, length) == (0, None)
+            && let Some(bytes) = self.lately.find(digest)
+            && self.places.look(digest).is_some()
+        {
+            return Ok(stream::iter([Ok(bytes)]).boxed());
+        }
         self.places.clone().read(*digest, offset, length).await
     }
 
@@ -290,6 +312,7 @@ impl Content for FsContent {
     }
 
     async fn remove(&self, digests: &[Digest]) -> Result<(), ContentError> {
+        self.lately.forget(digests);
         let (places, all) = (self.places.clone(), digests.to_vec());
         blocking(move || {
             packer::refresh(&places.shared, &places.packs, &places.home)?;

@@ -6,11 +6,13 @@
 //!
 //! - [`FsContent`]: on a file system, shared by the replicas of a node if need be. Its parts:
 //!   `record` (the bytes of a pack), `index` (where each digest lies), `scan` (finding that out at
-//!   start), `packer` (the thread that appends), `large` (files and streams).
+//!   start), `packer` (the thread that appends), `large` (files and streams), `lately` (what need not be
+//!   read).
 
 mod fs;
 mod index;
 mod large;
+mod lately;
 mod packer;
 mod record;
 mod scan;
