@@ -5,7 +5,7 @@
 //! ```
 //! Floors: a copy of a file of the same size with a flush; and the broker alone, a publisher with
 //! confirmations beside a consumer that acknowledges, with frames of the size of our parts. Nothing
-//! of ours is in either.
+//! of ours is in either, but for Kafka: there the pair uses `broker-adapter`.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use broker_adapter::{Destination, Frame, Lane, Options, Outcome};
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use lapin::options::{
@@ -22,6 +23,7 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Connection, ConnectionProperties};
 use reqwest::{Method, StatusCode};
+use schemas::ids::NodeId;
 use serde_json::json;
 use tests::net::{Api, Net, text_at};
 use tokio::sync::Notify;
@@ -78,11 +80,12 @@ pub(crate) async fn run(size: u64) -> Result<Vec<Run>> {
         .with("etat_peak_mib", peaks[0])
         .with("cd34_peak_mib", peaks[1]);
     let mut transfer = line("node to node", arrived - uploaded);
-    if services.backbone.starts_with("amqp") {
-        let broker = speed(broker(&services.backbone, size).await?);
-        whole = whole.with("broker_mib_s", broker);
-        transfer = transfer.over(broker);
-    }
+    let broker = match services.backbone.starts_with("amqp") {
+        true => broker(&services.backbone, size).await?,
+        false => adapter(&services.backbone, size).await?,
+    };
+    whole = whole.with("broker_mib_s", speed(broker));
+    transfer = transfer.over(speed(broker));
     let small = Run::new("large-1g small beside it", "ms p99", percentile(&busy, 99))
         .over(percentile(&alone, 99))
         .with("p50_ms", percentile(&busy, 50))
@@ -196,6 +199,48 @@ fn copy(size: u64) -> Result<Duration> {
         target.write_all(buffer.get(..count).unwrap_or_default())?;
     }
     target.sync_all()?;
+    Ok(start.elapsed())
+}
+
+/// Our adapter alone, between two names that are nobody's.
+async fn adapter(url: &str, size: u64) -> Result<Duration> {
+    let count = size.div_ceil(PART as u64) as usize;
+    let mark = uuid::Uuid::new_v4().simple().to_string();
+    let node: NodeId = format!("floor-{}", mark.get(..8).unwrap_or_default()).parse()?;
+    let (outward, inward) = (
+        broker_adapter::open(url, Options::default()).await?,
+        broker_adapter::open(url, Options::default()).await?,
+    );
+    inward.provision(&node).await?;
+    let mut lane = inward.subscribe(&node, Lane::Content).await?;
+    let to = Destination { node, lane: Lane::Content };
+    let body = Bytes::from(vec![7_u8; PART]);
+    let start = Instant::now();
+    let publishing = async {
+        for first in (0..count).step_by(WINDOW) {
+            let frame = |n: usize| Frame {
+                id: n.to_string(),
+                attributes: Vec::new(),
+                key: mark.clone(),
+                body: body.clone(),
+            };
+            let window = (first..count.min(first + WINDOW)).map(|n| (to.clone(), frame(n)));
+            for outcome in outward.publish(window.collect()).await {
+                ensure!(outcome == Outcome::Confirmed, "{outcome:?}");
+            }
+        }
+        anyhow::Ok(())
+    };
+    let consuming = async {
+        let mut left = count;
+        while left > 0 {
+            let got = lane.next(WINDOW).await?;
+            left = left.saturating_sub(got.len());
+            lane.ack(got.into_iter().map(|one| one.receipt).collect()).await?;
+        }
+        anyhow::Ok(())
+    };
+    tokio::try_join!(publishing, consuming)?;
     Ok(start.elapsed())
 }
 
