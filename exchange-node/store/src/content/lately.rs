@@ -31,7 +31,8 @@ impl Lately {
     pub(super) fn keep(&self, items: &[(Digest, Bytes)]) {
         let mut kept = self.kept();
         for (digest, bytes) in items.iter().filter(|(_, bytes)| bytes.len() <= LARGEST) {
-            if kept.all.insert(*digest, bytes.clone()).is_none() {
+            // A copy: the octets may be a small part of a buffer that would stay as long as they do.
+            if kept.all.insert(*digest, Bytes::copy_from_slice(bytes)).is_none() {
                 kept.order.push_back(*digest);
                 kept.octets += bytes.len();
             }
