@@ -54,6 +54,25 @@ impl Net {
         Ok(net)
     }
 
+    /// A network of another build of `pli`; see [`Net::upgrade`].
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub fn up_of(pli: PathBuf, options: &[&str]) -> Result<Self> {
+        let net = Self { pli, home: tempfile::tempdir()?, env: Vec::new() };
+        net.start(options)?;
+        Ok(net)
+    }
+
+    /// From now on, what starts is the binary under test.
+    ///
+    /// # Errors
+    /// It was not built.
+    pub fn upgrade(&mut self) -> Result<()> {
+        self.pli = pli()?;
+        Ok(())
+    }
+
     /// A network below `place`, its processes with these variables of the environment.
     ///
     /// # Errors

@@ -14,6 +14,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tempfile::TempDir;
 use tests::net::{Answer, Api, Net, SOON, events, state, text_at};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// Two processes of each node, on PostgreSQL.
 pub(crate) struct Ground {
@@ -25,6 +27,11 @@ pub(crate) struct Ground {
 impl Ground {
     /// None when there is no database server.
     pub(crate) fn up(backbone: Option<String>) -> Option<Self> {
+        Self::up_of(tests::net::pli().unwrap(), backbone)
+    }
+
+    /// The same, of another build of `pli`.
+    fn up_of(pli: PathBuf, backbone: Option<String>) -> Option<Self> {
         let Ok(pg) = std::env::var("PLI_TEST_PG") else {
             tests::net::skipped("replicas", "PLI_TEST_PG");
             return None;
@@ -41,7 +48,7 @@ impl Ground {
         options.extend(["--store".to_owned(), pg]);
         options.extend(backbone.into_iter().flat_map(|url| ["--backbone".to_owned(), url]));
         let args: Vec<&str> = options.iter().map(String::as_str).collect();
-        Some(Self { net: Net::up_with(&args).unwrap(), options, _file: file })
+        Some(Self { net: Net::up_of(pli, &args).unwrap(), options, _file: file })
     }
 
     pub(crate) fn start(&self) {
@@ -204,41 +211,80 @@ fn stop(net: &Net, pid: &serde_json::Value) {
     net.run(&["localnet", "status", "--dir", &net.dir().display().to_string()]).unwrap();
 }
 
+/// Messages that both processes of `etat` are given without a break, until it is stopped.
+struct Traffic {
+    halt: watch::Sender<bool>,
+    told: JoinHandle<(BTreeSet<String>, usize)>,
+}
+
+impl Traffic {
+    fn start(agencies: [Api; 2]) -> Self {
+        let (halt, stopped) = watch::channel(false);
+        let told = tokio::spawn(async move {
+            let (mut told, mut refused) = (BTreeSet::new(), 0);
+            for n in 0.. {
+                if *stopped.borrow() {
+                    break;
+                }
+                told.insert(send_somehow(&agencies, n, &mut refused).await);
+            }
+            (told, refused)
+        });
+        Self { halt, told }
+    }
+
+    /// What senders were told.
+    async fn stop(self) -> BTreeSet<String> {
+        self.halt.send(true).unwrap();
+        let (told, refused) = self.told.await.unwrap();
+        assert!(told.len() > 20, "there was hardly any traffic: {}", told.len());
+        eprintln!("{} messages, {refused} calls to a process that was away", told.len());
+        told
+    }
+}
+
+/// One message by whichever process answers, as a client behind a balancer would.
+async fn send_somehow(agencies: &[Api; 2], n: usize, refused: &mut usize) -> String {
+    let mut tries = (n..n + 200).map(|i| &agencies[i % 2]);
+    loop {
+        let api = tries.next().expect("neither process answers");
+        let key = format!("e13-{n}");
+        let Ok(document) = api.pdf(&key).await else {
+            *refused += 1;
+            continue;
+        };
+        let body = json!({ "recipients": [{ "cog": "34172" }], "process": "AEC",
+            "documents": [{ "id": document }] });
+        let request = api.request(Method::POST, "/v1/messages");
+        match api.answer(request.header("Idempotency-Key", &key).json(&body)).await {
+            Ok((StatusCode::CREATED | StatusCode::CONFLICT, sent)) => {
+                return text_at(&sent, "/message_id");
+            }
+            Ok((status, problem)) => panic!("{status} {problem}"),
+            Err(_) => *refused += 1,
+        }
+    }
+}
+
+/// Each process in turn is stopped, and what is installed then takes its place.
+async fn roll(ground: &Ground) {
+    for path in [
+        "/nodes/0/pid",
+        "/nodes/0/replicas/0/pid",
+        "/nodes/1/pid",
+        "/nodes/1/replicas/0/pid",
+    ] {
+        let description = ground.net.description().unwrap();
+        stop(&ground.net, description.pointer(path).unwrap());
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        ground.start();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn e13_a_rolling_upgrade_under_traffic_loses_nothing() {
     let Some(ground) = Ground::up(None) else { return };
-    let agencies = ground.agencies().await;
-    let (halt, stopped) = tokio::sync::watch::channel(false);
-    let traffic = tokio::spawn(async move {
-        let mut told = BTreeSet::new();
-        let mut refused = 0;
-        for n in 0_usize.. {
-            if *stopped.borrow() {
-                break;
-            }
-            let mut tries = (n..n + 200).map(|i| &agencies[i % 2]);
-            let sent = loop {
-                let api = tries.next().expect("neither process answers");
-                let key = format!("e13-{n}");
-                let Ok(document) = api.pdf(&key).await else {
-                    refused += 1;
-                    continue;
-                };
-                let body = json!({ "recipients": [{ "cog": "34172" }], "process": "AEC",
-                    "documents": [{ "id": document }] });
-                let request = api.request(Method::POST, "/v1/messages");
-                let request = request.header("Idempotency-Key", &key).json(&body);
-                match api.answer(request).await {
-                    Ok((StatusCode::CREATED, sent)) => break text_at(&sent, "/message_id"),
-                    Ok((StatusCode::CONFLICT, sent)) => break text_at(&sent, "/message_id"),
-                    Ok((status, problem)) => panic!("{status} {problem}"),
-                    Err(_) => refused += 1,
-                }
-            };
-            told.insert(sent);
-        }
-        (told, refused)
-    });
+    let traffic = Traffic::start(ground.agencies().await);
     // The first process of the next version has migrated the database; the others still run.
     for node in ["etat", "cd-34"] {
         psql(
@@ -250,19 +296,22 @@ async fn e13_a_rolling_upgrade_under_traffic_loses_nothing() {
              insert into migrations values (9999, 'of the next version')",
         );
     }
-    for (node, replica) in [(0, None), (0, Some(0)), (1, None), (1, Some(0))] {
-        let path = match replica {
-            None => format!("/nodes/{node}/pid"),
-            Some(n) => format!("/nodes/{node}/replicas/{n}/pid"),
-        };
-        let description = ground.net.description().unwrap();
-        stop(&ground.net, description.pointer(&path).unwrap());
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        ground.start();
-    }
-    halt.send(true).unwrap();
-    let (told, refused) = traffic.await.unwrap();
-    assert!(told.len() > 20, "there was hardly any traffic: {}", told.len());
-    eprintln!("{} messages, {refused} calls to a process that was away", told.len());
-    delivered_once(&ground, &told).await;
+    roll(&ground).await;
+    delivered_once(&ground, &traffic.stop().await).await;
+}
+
+/// With a build of another commit: `ops/upgrade COMMIT` makes one, and says where it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn e13_from_the_version_before_to_this_one() {
+    let Some(before) = std::env::var_os("PLI_TEST_BEFORE") else {
+        return tests::net::skipped("an upgrade from another build", "PLI_TEST_BEFORE");
+    };
+    let Some(mut ground) = Ground::up_of(before.into(), std::env::var("PLI_TEST_AMQP").ok()) else {
+        return;
+    };
+    let traffic = Traffic::start(ground.agencies().await);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    ground.net.upgrade().unwrap();
+    roll(&ground).await;
+    delivered_once(&ground, &traffic.stop().await).await;
 }
