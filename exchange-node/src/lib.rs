@@ -18,6 +18,7 @@ pub mod api;
 pub mod audit;
 pub mod authority;
 pub mod backup;
+pub mod bustle;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{self, Admission};
+use crate::bustle::Bustle;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::{DirectoryWatch, Follower};
@@ -84,6 +85,8 @@ pub struct Node {
     pub recent: Recent,
     /// Who waits for what.
     pub wakes: Wakes,
+    /// Whether large contents have to give way.
+    pub bustle: Bustle,
     /// From the engine to the publisher.
     pub hand: Hand,
     /// Timestamp authorities.
@@ -190,6 +193,7 @@ impl Node {
             engine,
             recent,
             wakes,
+            bustle: Bustle::default(),
             hand,
             tsa: Arc::new(tsa),
             tracer,
@@ -321,7 +325,7 @@ impl Node {
     /// # Errors
     /// When the content store does not work.
     pub async fn check_plaintexts(&self, found: &mut Found) -> Result<(), ContentError> {
-        plaintext::check(self.content.as_ref(), found).await
+        plaintext::check(self.content.as_ref(), &self.bustle, found).await
     }
 }
 

@@ -8,11 +8,16 @@ use schemas::problem::Code;
 use signing::digest::Sha256Stream;
 use signing::encrypt::{CHUNK, DocumentKey, EncryptError, PREFIX, StreamOpener, TAG};
 use tokio::task::{JoinError, JoinHandle};
+use tokio::time::Instant;
 
+use crate::bustle::Bustle;
 use crate::inbound::dispatch::{Found, finding};
 
 /// Bytes of one encrypted chunk, the last one aside.
 pub const SEALED_CHUNK: usize = CHUNK + TAG;
+
+/// Octets of ciphertext that are opened before messages are given way.
+const STEP: usize = 4 << 20;
 
 /// Why a plaintext cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +98,11 @@ pub async fn prefix(content: &dyn Content, digest: &Digest) -> Result<Vec<u8>, C
 ///
 /// # Errors
 /// When the content store does not work.
-pub async fn check(content: &dyn Content, found: &mut Found) -> Result<(), ContentError> {
+pub async fn check(
+    content: &dyn Content,
+    bustle: &Bustle,
+    found: &mut Found,
+) -> Result<(), ContentError> {
     if !found.arrived.findings.is_empty() {
         return Ok(());
     }
@@ -101,7 +110,7 @@ pub async fn check(content: &dyn Content, found: &mut Found) -> Result<(), Conte
     let envelope = std::sync::Arc::clone(&found.arrived.envelope);
     let documents = envelope.documents.iter().filter(|d| d.is_for(index));
     for ((part, key), document) in found.apart.iter().zip(&found.keys).zip(documents) {
-        let same = match digest_of(content, &part.cipher_sha256, key).await {
+        let same = match digest_of(content, bustle, &part.cipher_sha256, key).await {
             Ok(digest) => digest == document.sha256,
             Err(PlainError::Content(e)) => return Err(e),
             Err(PlainError::Broken(_)) => false,
@@ -115,19 +124,27 @@ pub async fn check(content: &dyn Content, found: &mut Found) -> Result<(), Conte
 }
 
 /// The digest of a plaintext, computed as it streams: what is open is hashed while the next is
-/// opened.
+/// opened. It gives way to messages.
 async fn digest_of(
     content: &dyn Content,
+    bustle: &Bustle,
     digest: &Digest,
     key: &DocumentKey,
 ) -> Result<Digest, PlainError> {
     let mut unsealer = Unsealer::at(key, &prefix(content, digest).await?, 0)?;
     let mut stream = content.read(digest, PREFIX as u64, None).await?;
     let mut hashing = hash(Sha256Stream::new(), Vec::new());
+    let (mut began, mut step) = (Instant::now(), 0);
     while let Some(buffer) = stream.next().await {
-        let plain = unsealer.push(&buffer?)?;
+        let buffer = buffer?;
+        step += buffer.len();
+        let plain = unsealer.push(&buffer)?;
         let sum = hashing.await.map_err(cut_short)?;
         hashing = hash(sum, plain);
+        if step >= STEP {
+            bustle.give_way(began).await;
+            (began, step) = (Instant::now(), 0);
+        }
     }
     let mut sum = hashing.await.map_err(cut_short)?;
     sum.update(&unsealer.finish()?);

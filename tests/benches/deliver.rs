@@ -132,6 +132,17 @@ pub(crate) async fn paced(
     rate: f64,
     count: usize,
 ) -> Result<Vec<Duration>> {
+    let all = paced_at(feed, size, rate, count).await?;
+    Ok(all.into_iter().map(|(_, took)| took).collect())
+}
+
+/// The same, each with the moment at which it was due.
+pub(crate) async fn paced_at(
+    feed: &Arc<Feed>,
+    size: usize,
+    rate: f64,
+    count: usize,
+) -> Result<Vec<(Instant, Duration)>> {
     let start = Instant::now();
     let mut tasks = Vec::with_capacity(count);
     for n in 0..count {
@@ -140,7 +151,7 @@ pub(crate) async fn paced(
         let feed = Arc::clone(feed);
         tasks.push(tokio::spawn(async move {
             let id = feed.submit(size).await?;
-            anyhow::Ok(feed.arrival(&id).await?.duration_since(due))
+            anyhow::Ok((due, feed.arrival(&id).await?.duration_since(due)))
         }));
     }
     let mut all = Vec::with_capacity(count);

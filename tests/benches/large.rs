@@ -1,4 +1,4 @@
-//! One document of a gigabyte through both nodes, and small messages beside it.
+//! A document of a gigabyte through both nodes, alone and with small messages beside it.
 //!
 //! ```text
 //! client -> PATCH -> etat -> content lane -> cd-34 -> D.1 back -> client downloads
@@ -28,7 +28,7 @@ use serde_json::json;
 use tests::net::{Api, Net, text_at};
 use tokio::sync::Notify;
 
-use crate::deliver::{Feed, Services, paced, percentile};
+use crate::deliver::{Feed, Services, paced, paced_at, percentile};
 use crate::machine;
 use crate::report::Run;
 
@@ -42,7 +42,7 @@ const RATE: f64 = 20.0;
 /// Longest wait for the large document.
 const PATIENCE: Duration = Duration::from_secs(900);
 
-/// All figures of one document of `size` octets.
+/// All figures of a document of `size` octets: once alone, once with small messages beside it.
 pub(crate) async fn run(size: u64) -> Result<Vec<Run>> {
     let services = Services::find()?;
     let net = services.up()?;
@@ -50,58 +50,109 @@ pub(crate) async fn run(size: u64) -> Result<Vec<Run>> {
     // Warm, then alone.
     paced(&feed, 1 << 10, RATE, 40).await?;
     let alone = paced(&feed, 1 << 10, RATE, 200).await?;
-    let stop = Arc::new(Notify::new());
-    let beside = tokio::spawn(beside(Arc::clone(&feed), Arc::clone(&stop)));
-    let start = Instant::now();
-    let document = upload(&feed.sender, size).await?;
-    let uploaded = start.elapsed();
-    let message = send(&feed.sender, &document).await?;
-    let end = Instant::now() + PATIENCE;
-    let arrived = loop {
-        match feed.arrival(&message).await {
-            Ok(at) => break at.duration_since(start),
-            Err(error) => ensure!(Instant::now() < end, "{error}"),
-        }
-    };
-    stop.notify_one();
-    let busy = beside.await??;
+    let first = way(&feed, size).await?;
     let begin = Instant::now();
-    download(&net.town().await?, &message, &document, size).await?;
+    download(&net.town().await?, &first, size).await?;
     let downloaded = begin.elapsed();
+    let stop = Arc::new(Notify::new());
+    let small = tokio::spawn(beside(Arc::clone(&feed), Arc::clone(&stop)));
+    let second = way(&feed, size).await?;
+    stop.notify_one();
+    let small = small.await??;
     let peaks = [peak(&net, 0)?, peak(&net, 1)?];
     drop(feed);
     drop(net);
-    let speed = |took: Duration| size as f64 / MIB as f64 / took.as_secs_f64();
-    let line = |what: &str, took| Run::new(&format!("large-1g {what}"), "MiB/s", speed(took));
-    let copy = speed(copy(size)?);
-    let mut whole = line("upload to D.1", arrived)
-        .over(copy)
-        .with("mib", size as f64 / MIB as f64)
-        .with("etat_peak_mib", peaks[0])
-        .with("cd34_peak_mib", peaks[1]);
-    let mut transfer = line("node to node", arrived - uploaded);
+    let copy = speed(size, copy(size)?);
     let broker = match services.backbone.starts_with("amqp") {
         true => broker(&services.backbone, size).await?,
         false => adapter(&services.backbone, size).await?,
     };
-    whole = whole.with("broker_mib_s", speed(broker));
-    transfer = transfer.over(speed(broker));
-    let small = Run::new("large-1g small beside it", "ms p99", percentile(&busy, 99))
-        .over(percentile(&alone, 99))
-        .with("p50_ms", percentile(&busy, 50))
-        .with("alone_p50_ms", percentile(&alone, 50))
-        .with("messages", busy.len() as f64);
-    let upload = line("upload", uploaded).over(copy);
-    Ok(vec![whole, upload, transfer, line("download", downloaded).over(copy), small])
+    let broker = speed(size, broker);
+    let line = |what: &str, took| Run::new(&format!("large-1g {what}"), "MiB/s", speed(size, took));
+    let whole = line("upload to D.1", first.whole())
+        .over(copy)
+        .with("mib", size as f64 / MIB as f64)
+        .with("etat_peak_mib", peaks[0])
+        .with("cd34_peak_mib", peaks[1])
+        .with("broker_mib_s", broker);
+    let node_to_node = line("node to node", first.transfer())
+        .over(broker)
+        .with("beside_messages", speed(size, second.transfer()));
+    Ok(vec![
+        whole,
+        line("upload", first.upload()).over(copy),
+        node_to_node,
+        line("download", downloaded).over(copy),
+        second.beside(&small, &alone),
+    ])
+}
+
+fn speed(size: u64, took: Duration) -> f64 {
+    size as f64 / MIB as f64 / took.as_secs_f64()
+}
+
+/// One large document on its way, and when it was where.
+struct Way {
+    document: String,
+    message: String,
+    start: Instant,
+    uploaded: Instant,
+    arrived: Instant,
+}
+
+/// Uploads, sends, and waits for the D.1.
+async fn way(feed: &Feed, size: u64) -> Result<Way> {
+    let start = Instant::now();
+    let document = upload(&feed.sender, size).await?;
+    let uploaded = Instant::now();
+    let message = send(&feed.sender, &document).await?;
+    let end = Instant::now() + PATIENCE;
+    let arrived = loop {
+        match feed.arrival(&message).await {
+            Ok(at) => break at,
+            Err(error) => ensure!(Instant::now() < end, "{error}"),
+        }
+    };
+    Ok(Way { document, message, start, uploaded, arrived })
+}
+
+impl Way {
+    fn whole(&self) -> Duration {
+        self.arrived - self.start
+    }
+
+    fn upload(&self) -> Duration {
+        self.uploaded - self.start
+    }
+
+    fn transfer(&self) -> Duration {
+        self.arrived - self.uploaded
+    }
+
+    /// Small messages that were due while it was on its way, beside those with nothing beside them.
+    fn beside(&self, small: &[(Instant, Duration)], alone: &[Duration]) -> Run {
+        let within = |from: Instant, to: Instant| -> Vec<Duration> {
+            let due = small.iter().filter(|(due, _)| (from..to).contains(due));
+            due.map(|(_, took)| *took).collect()
+        };
+        let all = within(self.start, self.arrived);
+        Run::new("large-1g small beside it", "ms p99", percentile(&all, 99))
+            .over(percentile(alone, 99))
+            .with("p50_ms", percentile(&all, 50))
+            .with("alone_p50_ms", percentile(alone, 50))
+            .with("upload_p99_ms", percentile(&within(self.start, self.uploaded), 99))
+            .with("transfer_p99_ms", percentile(&within(self.uploaded, self.arrived), 99))
+            .with("messages", all.len() as f64)
+    }
 }
 
 /// Small messages at a steady rate, until told to stop.
-async fn beside(feed: Arc<Feed>, stop: Arc<Notify>) -> Result<Vec<Duration>> {
+async fn beside(feed: Arc<Feed>, stop: Arc<Notify>) -> Result<Vec<(Instant, Duration)>> {
     let mut all = Vec::new();
     let stopped = stop.notified();
     tokio::pin!(stopped);
     loop {
-        all.extend(paced(&feed, 1 << 10, RATE, 40).await?);
+        all.extend(paced_at(&feed, 1 << 10, RATE, 40).await?);
         let now = futures::poll!(&mut stopped);
         if now.is_ready() {
             return Ok(all);
@@ -160,9 +211,9 @@ async fn send(api: &Api, document: &str) -> Result<String> {
     Ok(text_at(&message, "/message_id"))
 }
 
-async fn download(api: &Api, message: &str, document: &str, size: u64) -> Result<()> {
-    let item = api.wait_for(message).await?;
-    let path = format!("/v1/inbox/{}/documents/{document}", text_at(&item, "/delivery_id"));
+async fn download(api: &Api, way: &Way, size: u64) -> Result<()> {
+    let item = api.wait_for(&way.message).await?;
+    let path = format!("/v1/inbox/{}/documents/{}", text_at(&item, "/delivery_id"), way.document);
     let mut answer = api.request(Method::GET, &path).send().await?.error_for_status()?;
     let mut got = 0;
     while let Some(chunk) = answer.chunk().await? {

@@ -12,6 +12,7 @@ use schemas::evidence::UserContentInfo;
 use schemas::ids::MessageId;
 use schemas::problem::Code;
 use schemas::trace::TraceContext;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cores;
@@ -110,9 +111,13 @@ async fn read(
     reader: &mut dyn Subscription,
     assembly: &mut Assembly,
 ) -> String {
-    let most = if lane == Lane::Content { MAX_PARTS } else { MAX_BATCH };
     let mut pace = Pace::default();
     loop {
+        let most = match lane {
+            Lane::Content if node.bustle.is_on() => 1,
+            Lane::Content => MAX_PARTS,
+            Lane::Message | Lane::Evidence => MAX_BATCH,
+        };
         if lane != Lane::Content {
             pace.next().await;
         }
@@ -123,7 +128,11 @@ async fn read(
             Ok(batch) => batch,
             Err(e) => return e.to_string(),
         };
+        let began = Instant::now();
         pace.saw(batch.len());
+        if lane != Lane::Content {
+            node.bustle.saw();
+        }
         if lane == Lane::Evidence {
             node.recollection.heard();
         }
@@ -143,6 +152,9 @@ async fn read(
         };
         if let Err(e) = settle(node, lane, reader, batch, fates, receiving).await {
             return e;
+        }
+        if lane == Lane::Content {
+            node.bustle.give_way(began).await;
         }
     }
 }

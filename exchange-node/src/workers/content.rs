@@ -5,17 +5,17 @@
 //!   [`AHEAD`] nothing more is published. So a recipient's node that is slow or away slows down the
 //!   sender's, on every backbone, and no broker ever holds a gigabyte of one document. A publication
 //!   that finds no room for [`PATIENCE`] gives its turn to others and comes again.
-//! - **Fairness.** Windows are small, and one is on its way to a road at a time, first come first
-//!   served: between two of them everything else gets its turn at the broker and at the disk. The
-//!   next is made ready meanwhile.
+//! - **Fairness.** One window is on its way to a road at a time, first come first served, and the
+//!   next is made ready meanwhile. While messages are under way a window is a single part, and the
+//!   road rests after it as long as it took ([`crate::bustle`]).
 //! - **Resumption.** What the broker has confirmed is written down ([`Journal`]), so that after a
-//!   `kill -9` at most one window travels again.
+//!   `kill -9` at most one window travels again; after a power cut, at most [`FLUSHED`] octets.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use broker_adapter::{BackboneError, Destination, Frame, Lane, Outcome};
 use bytes::BytesMut;
@@ -26,16 +26,19 @@ use schemas::digest::Digest;
 use schemas::dispatch::{ContentPart, ContentRef};
 use schemas::frame::{self, CONTENT_CHUNK, ContentFrame};
 use schemas::ids::NodeId;
+use tokio::time::Instant;
 
 use super::frames::{Unmade, frame_of};
 use crate::engine::publication::{Payload, Publication};
 use crate::node::Node;
 use crate::roads::Road;
 
-/// Parts that are on their way to a broker at once: 2 MiB, and as many are made ready meanwhile.
-const WINDOW: usize = 4;
+/// Parts that are on their way to a broker at once: 4 MiB, and as many are made ready meanwhile.
+const WINDOW: usize = 8;
 /// Parts that may wait in a lane: 32 MiB.
 const AHEAD: u64 = 64;
+/// Octets of a content between two flushes of its journal: 32 MiB.
+const FLUSHED: u64 = 32 << 20;
 /// Longest wait for room in a lane before others get their turn.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Between two looks at a lane that is full.
@@ -96,10 +99,11 @@ async fn send(
     let offset = journal.confirmed;
     let stream = node.content.read(&content.cipher_sha256, offset, None).await?;
     let mut parts = Parts { stream, rest: BytesMut::new(), offset, ended: false };
+    let mut lane = ContentLane { node, road, to: &publication.to, seen: 0 };
     let mut next = parts.window(node, publication, content).await?;
     while !next.is_empty() {
         let end = parts.offset;
-        let on_its_way = confirm(road, &publication.to, next);
+        let on_its_way = lane.confirm(next);
         let made_ready = parts.window(node, publication, content);
         let (confirmed, following) = future::join(on_its_way, made_ready).await;
         confirmed?;
@@ -119,15 +123,16 @@ struct Parts {
 }
 
 impl Parts {
-    /// The next [`WINDOW`] parts, or as many as are left.
+    /// The next [`WINDOW`] parts, or as many as are left; one while there is bustle.
     async fn window(
         &mut self,
         node: &Node,
         publication: &Publication,
         content: &ContentRef,
     ) -> Result<Vec<(NodeId, Lane, Frame)>, Unmade> {
-        let mut window = Vec::new();
-        while window.len() < WINDOW {
+        let most = if node.bustle.is_on() { 1 } else { WINDOW };
+        let mut window = Vec::with_capacity(most);
+        while window.len() < most {
             let Some(part) = self.part().await? else { break };
             let length = part.len() as u64;
             window.push(content_frame(node, publication, content, self.offset, part)?);
@@ -177,45 +182,59 @@ fn content_frame(
     Ok((publication.to.clone(), Lane::Content, frame))
 }
 
-/// Publishes one window, when it is its turn and the lane has room.
-async fn confirm(
-    road: &Road,
-    to: &NodeId,
-    frames: Vec<(NodeId, Lane, Frame)>,
-) -> Result<(), Unmade> {
-    room(road, to).await?;
-    let _turn = road.content.acquire().await;
-    let count = frames.len() as u64;
-    let outcomes = road.publish(frames).await;
-    let failed = outcomes.into_iter().find(|o| !matches!(o, Outcome::Confirmed));
-    metrics::counter!("pli_content_parts_published_total").increment(count);
-    match failed {
-        None => {
-            crate::telemetry::figures::published(Lane::Content, count);
-            Ok(())
-        }
-        Some(outcome) => {
-            Err(Unmade::Content(ContentError::Io(format!("content frame: {outcome:?}"))))
-        }
-    }
+/// The content lane of a neighbour, for one content.
+struct ContentLane<'a> {
+    node: &'a Node,
+    road: &'a Road,
+    to: &'a NodeId,
+    /// Parts for which there was room at the last look.
+    seen: usize,
 }
 
-/// Waits until the reader of a lane has caught up.
-async fn room(road: &Road, to: &NodeId) -> Result<(), Unmade> {
-    let lane = Destination { node: road.lanes_of(to), lane: Lane::Content };
-    let begin = Instant::now();
-    loop {
-        match road.backbone.waiting(&lane).await {
-            Ok(waiting) if waiting < AHEAD => return Ok(()),
-            Ok(_) if begin.elapsed() >= PATIENCE => return Err(Unmade::Full(to.clone())),
-            Ok(_) => tokio::time::sleep(LOOK).await,
-            // Publishing says better what that means.
-            Err(BackboneError::UnknownLane(_)) => return Ok(()),
-            Err(error) => {
-                let why = format!("the content lane of {to} cannot be looked at: {error}");
-                return Err(Unmade::Content(ContentError::Io(why)));
+impl ContentLane<'_> {
+    /// Publishes one window, when it is its turn and the lane has room.
+    async fn confirm(&mut self, frames: Vec<(NodeId, Lane, Frame)>) -> Result<(), Unmade> {
+        let count = frames.len();
+        self.room(count).await?;
+        let _turn = self.road.content.acquire().await;
+        let began = Instant::now();
+        let outcomes = self.road.publish(frames).await;
+        let failed = outcomes.into_iter().find(|o| !matches!(o, Outcome::Confirmed));
+        metrics::counter!("pli_content_parts_published_total").increment(count as u64);
+        if let Some(outcome) = failed {
+            let why = format!("content frame: {outcome:?}");
+            return Err(Unmade::Content(ContentError::Io(why)));
+        }
+        crate::telemetry::figures::published(Lane::Content, count as u64);
+        self.node.bustle.give_way(began).await;
+        Ok(())
+    }
+
+    /// Waits until the reader has caught up. One look counts for a whole window, however small the
+    /// steps are in which it goes out.
+    async fn room(&mut self, count: usize) -> Result<(), Unmade> {
+        if let Some(left) = self.seen.checked_sub(count) {
+            self.seen = left;
+            return Ok(());
+        }
+        let lane = Destination { node: self.road.lanes_of(self.to), lane: Lane::Content };
+        let begin = Instant::now();
+        loop {
+            match self.road.backbone.waiting(&lane).await {
+                Ok(waiting) if waiting < AHEAD => break,
+                Ok(_) if begin.elapsed() >= PATIENCE => return Err(Unmade::Full(self.to.clone())),
+                Ok(_) => tokio::time::sleep(LOOK).await,
+                // Publishing says better what that means.
+                Err(BackboneError::UnknownLane(_)) => break,
+                Err(error) => {
+                    let why =
+                        format!("the content lane of {} cannot be looked at: {error}", self.to);
+                    return Err(Unmade::Content(ContentError::Io(why)));
+                }
             }
         }
+        self.seen = WINDOW.saturating_sub(count);
+        Ok(())
     }
 }
 
@@ -225,6 +244,7 @@ async fn room(road: &Road, to: &NodeId) -> Result<(), Unmade> {
 struct Journal {
     file: Arc<File>,
     confirmed: u64,
+    flushed: u64,
 }
 
 impl Journal {
@@ -242,19 +262,23 @@ impl Journal {
             file.set_len(8 * entries.len() as u64)?;
         }
         let confirmed = entries.last().map_or(0, |entry| u64::from_be_bytes(*entry));
-        Ok(Self { file: Arc::new(file), confirmed })
+        Ok(Self { file: Arc::new(file), confirmed, flushed: confirmed })
     }
 
     async fn confirm(&mut self, offset: u64) -> Result<(), Unmade> {
         let file = Arc::clone(&self.file);
+        let flush = offset.saturating_sub(self.flushed) >= FLUSHED;
         // A flush takes as long as the disk likes: not on a thread of the runtime.
         let work = move || {
             (&*file).write_all(&offset.to_be_bytes())?;
-            file.sync_data()
+            if flush { file.sync_data() } else { Ok(()) }
         };
         let written = tokio::task::spawn_blocking(work).await;
         written.map_err(io::Error::other).flatten().map_err(disk)?;
         self.confirmed = offset;
+        if flush {
+            self.flushed = offset;
+        }
         Ok(())
     }
 }

@@ -147,6 +147,9 @@ impl Publisher {
             }
         }
         settle(&self.node, &settled, now).await?;
+        if small.iter().any(|(_, waiting)| !waiting.is_empty()) {
+            self.node.bustle.saw();
+        }
         for (road, waiting) in small {
             if self.node.roads.is_single() {
                 self.carry(&road, waiting, now).await?;

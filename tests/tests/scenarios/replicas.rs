@@ -268,12 +268,9 @@ async fn send_somehow(agencies: &[Api; 2], n: usize, refused: &mut usize) -> Str
 
 /// Each process in turn is stopped, and what is installed then takes its place.
 async fn roll(ground: &Ground) {
-    for path in [
-        "/nodes/0/pid",
-        "/nodes/0/replicas/0/pid",
-        "/nodes/1/pid",
-        "/nodes/1/replicas/0/pid",
-    ] {
+    for path in
+        ["/nodes/0/pid", "/nodes/0/replicas/0/pid", "/nodes/1/pid", "/nodes/1/replicas/0/pid"]
+    {
         let description = ground.net.description().unwrap();
         stop(&ground.net, description.pointer(path).unwrap());
         tokio::time::sleep(Duration::from_millis(300)).await;
