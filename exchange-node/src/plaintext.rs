@@ -1,7 +1,7 @@
 //! Decrypting streams: from the content store to plaintext, a chunk at a time.
 
 use bytes::{Bytes, BytesMut};
-use exchange_store::content::{Content, ContentError};
+use exchange_store::content::{Buffers, Content, ContentError};
 use futures::StreamExt;
 use schemas::digest::Digest;
 use schemas::problem::Code;
@@ -16,8 +16,8 @@ use crate::inbound::dispatch::{Found, finding};
 /// Bytes of one encrypted chunk, the last one aside.
 pub const SEALED_CHUNK: usize = CHUNK + TAG;
 
-/// Octets of ciphertext that are opened before messages are given way.
-const STEP: usize = 4 << 20;
+/// Octets of ciphertext that are opened at once, and between two of which messages are given way.
+const LOT: usize = 2 << 20;
 
 /// Why a plaintext cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -123,8 +123,8 @@ pub async fn check(
     Ok(())
 }
 
-/// The digest of a plaintext, computed as it streams: what is open is hashed while the next is
-/// opened. It gives way to messages.
+/// The digest of a plaintext, a lot of it at a time: what is open is hashed while the next is
+/// opened, each on a thread for waiting. It gives way to messages.
 async fn digest_of(
     content: &dyn Content,
     bustle: &Bustle,
@@ -134,21 +134,46 @@ async fn digest_of(
     let mut unsealer = Unsealer::at(key, &prefix(content, digest).await?, 0)?;
     let mut stream = content.read(digest, PREFIX as u64, None).await?;
     let mut hashing = hash(Sha256Stream::new(), Vec::new());
-    let (mut began, mut step) = (Instant::now(), 0);
-    while let Some(buffer) = stream.next().await {
-        let buffer = buffer?;
-        step += buffer.len();
-        let plain = unsealer.push(&buffer)?;
-        let sum = hashing.await.map_err(cut_short)?;
-        hashing = hash(sum, plain);
-        if step >= STEP {
-            bustle.give_way(began).await;
-            (began, step) = (Instant::now(), 0);
+    loop {
+        let began = Instant::now();
+        let lot = lot(&mut stream).await?;
+        if lot.is_empty() {
+            break;
         }
+        let (rest, plain) = open(unsealer, lot).await?;
+        unsealer = rest;
+        hashing = hash(hashing.await.map_err(cut_short)?, plain);
+        bustle.give_way(began).await;
     }
     let mut sum = hashing.await.map_err(cut_short)?;
     sum.update(&unsealer.finish()?);
     Ok(sum.finish())
+}
+
+/// The next [`LOT`] octets, or what is left.
+async fn lot(stream: &mut Buffers) -> Result<Vec<Bytes>, ContentError> {
+    let (mut lot, mut size) = (Vec::new(), 0);
+    while size < LOT
+        && let Some(buffer) = stream.next().await.transpose()?
+    {
+        size += buffer.len();
+        lot.push(buffer);
+    }
+    Ok(lot)
+}
+
+async fn open(
+    mut unsealer: Unsealer,
+    lot: Vec<Bytes>,
+) -> Result<(Unsealer, Vec<Bytes>), PlainError> {
+    let work = move || {
+        let mut plain = Vec::new();
+        for buffer in lot {
+            plain.append(&mut unsealer.push(&buffer)?);
+        }
+        Ok((unsealer, plain))
+    };
+    tokio::task::spawn_blocking(work).await.map_err(cut_short)?
 }
 
 fn hash(mut sum: Sha256Stream, plain: Vec<Bytes>) -> JoinHandle<Sha256Stream> {

@@ -6,10 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use tests::net::Net;
 
-use crate::deliver::{CLIENTS, Feed, Services};
+use crate::deliver::{CLIENTS, Feed, Services, peak};
 use crate::report::Run;
 
+/// Deliveries that are drained with few and with many stored.
+const FEW: usize = 10_000;
 /// Longest time in which nothing at all comes back.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -17,22 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) async fn run(count: usize) -> Result<Vec<Run>> {
     let services = Services::find()?;
     let net = services.up()?;
+    unbounded(&services, &net)?;
     let feed = Feed::start(&net).await?;
-    net.kill("cd-34")?;
-    let submitting = Instant::now();
-    submit(&feed, count).await?;
-    let submitted = submitting.elapsed();
-    let start = Instant::now();
-    net.start(&services.options())?;
-    let (mut done, mut moved) = (0, Instant::now());
-    while done < count {
-        ensure!(moved.elapsed() < PATIENCE, "{done} of {count} came back");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        if feed.done() > done {
-            (done, moved) = (feed.done(), Instant::now());
-        }
-    }
-    let took = start.elapsed();
+    let Drain { submitted, took, .. } = drain(&services, &net, &feed, count).await?;
     let mut times = feed.arrivals().await;
     times.sort_unstable();
     let tenth = (count / 10).max(2);
@@ -49,6 +39,75 @@ pub(crate) async fn run(count: usize) -> Result<Vec<Run>> {
         .with("submitted_s", count as f64 / submitted.as_secs_f64());
     let end = Run::new("backlog, last tenth", "deliveries/s", last).over(first);
     Ok(vec![all, end])
+}
+
+/// Drains [`FEW`] with [`FEW`] stored already; then fills the stores to `count`, saying how fast
+/// each tenth of it went, and drains as many again.
+pub(crate) async fn stored(count: usize) -> Result<Vec<Run>> {
+    let services = Services::find()?;
+    let net = services.up()?;
+    unbounded(&services, &net)?;
+    let feed = Feed::start(&net).await?;
+    let mut runs = vec![fill(&feed, FEW).await?];
+    let first = drain(&services, &net, &feed, FEW).await?.rate();
+    let step = count.saturating_sub(3 * FEW).div_ceil(10);
+    for _ in 0..10 {
+        runs.push(fill(&feed, step).await?);
+    }
+    let last = drain(&services, &net, &feed, FEW).await?.rate();
+    let drained = Run::new("stored, drained", "deliveries/s", last).over(first);
+    runs.push(drained.with("stored", (feed.done() - FEW) as f64));
+    Ok(runs)
+}
+
+/// Nobody collects: what may wait for a member has no bound at the recipient's node.
+fn unbounded(services: &Services, net: &Net) -> Result<()> {
+    let config = net.dir().join("cd-34/node.toml");
+    let text = std::fs::read_to_string(&config)?;
+    std::fs::write(&config, format!("{text}\n[limits.space]\ndeliveries = 0\n"))?;
+    net.kill("cd-34")?;
+    net.start(&services.options())
+}
+
+/// Deliveries at the full rate.
+async fn fill(feed: &Arc<Feed>, count: usize) -> Result<Run> {
+    let rate = peak(feed, 1 << 10, count).await?;
+    let run = Run::new("stored, filling", "deliveries/s", rate).with("stored", feed.done() as f64);
+    eprintln!("bench: {}", run.line());
+    Ok(run)
+}
+
+/// What waited while the recipient's node was away.
+struct Drain {
+    count: usize,
+    submitted: Duration,
+    took: Duration,
+}
+
+impl Drain {
+    fn rate(&self) -> f64 {
+        self.count as f64 / self.took.as_secs_f64()
+    }
+}
+
+async fn drain(services: &Services, net: &Net, feed: &Arc<Feed>, count: usize) -> Result<Drain> {
+    net.kill("cd-34")?;
+    let before = feed.done();
+    let submitting = Instant::now();
+    submit(feed, count).await?;
+    let submitted = submitting.elapsed();
+    let start = Instant::now();
+    net.start(&services.options())?;
+    let (mut done, mut moved) = (0, Instant::now());
+    while done < count {
+        ensure!(moved.elapsed() < PATIENCE, "{done} of {count} came back");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let now = feed.done() - before;
+        if now > done {
+            (done, moved) = (now, Instant::now());
+        }
+    }
+    Ok(Drain { count, submitted, took: start.elapsed() })
 }
 
 async fn submit(feed: &Arc<Feed>, count: usize) -> Result<()> {

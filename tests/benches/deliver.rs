@@ -102,7 +102,7 @@ pub(crate) async fn idle(count: usize) -> Result<Vec<Run>> {
 }
 
 /// As fast as it goes: clients that submit at once, bounded by what is on its way.
-async fn peak(feed: &Arc<Feed>, size: usize, count: usize) -> Result<f64> {
+pub(crate) async fn peak(feed: &Arc<Feed>, size: usize, count: usize) -> Result<f64> {
     let left = Arc::new(AtomicUsize::new(count));
     let base = feed.done();
     let start = Instant::now();

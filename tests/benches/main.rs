@@ -1,14 +1,15 @@
 //! The benchmarks: each workload beside its floor, measured in the same run on the same machine.
 //!
 //! ```text
-//! ops/bench [--quick] [--json FILE] [--backlog N] [WORKLOAD]...
+//! ops/bench [--quick] [--json FILE] [--backlog N] [--stored N] [WORKLOAD]...
 //! ```
 //! - [`deliver`]: deliveries per second over two real nodes, a real broker and a real database;
 //!   latency of one message at a time; its floor is the bare pipeline of [`floor`];
 //! - [`crypto`]: seals, verifications and bundles against raw signatures of the same engine;
 //! - [`anchor`]: a million evidences under one hash tree against hashing as many leaves;
 //! - [`large`]: a gigabyte through both nodes, and small messages beside it, against a copy with a
-//!   flush and the broker alone; [`backlog`]: what waited for a node that was away;
+//!   flush and the broker alone; [`backlog`]: what waited for a node that was away, and how fast that
+//!   goes when much is stored;
 //! - [`machine`]: what it ran on, and processor time by process;
 //! - [`report`]: the table and the JSON.
 //!
@@ -32,7 +33,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::report::{Report, Run};
 
-const WORKLOADS: [&str; 10] = [
+const WORKLOADS: [&str; 11] = [
     "seal",
     "verify",
     "proof",
@@ -43,6 +44,7 @@ const WORKLOADS: [&str; 10] = [
     "deliver-1m",
     "large-1g",
     "backlog",
+    "stored",
 ];
 
 /// What is asked for.
@@ -52,6 +54,8 @@ struct Arguments {
     json: Option<PathBuf>,
     /// Deliveries of `backlog`.
     waiting: Option<usize>,
+    /// Deliveries that `stored` grows to.
+    stored: Option<usize>,
     workloads: Vec<String>,
 }
 
@@ -74,13 +78,17 @@ fn arguments() -> Result<Arguments> {
                 let count = given.next().context("--backlog needs a number")?;
                 out.waiting = Some(count.parse().context("--backlog needs a number")?);
             }
+            "--stored" => {
+                let count = given.next().context("--stored needs a number")?;
+                out.stored = Some(count.parse().context("--stored needs a number")?);
+            }
             name if WORKLOADS.contains(&name) => out.workloads.push(name.to_owned()),
             other => bail!("unknown workload {other:?}; there are {}", WORKLOADS.join(", ")),
         }
     }
     if out.workloads.is_empty() {
-        let quick =
-            |name: &str| !matches!(name, "deliver-100k" | "deliver-1m" | "large-1g" | "backlog");
+        let long = ["deliver-100k", "deliver-1m", "large-1g", "backlog", "stored"];
+        let quick = |name: &str| !long.contains(&name);
         let chosen = WORKLOADS.into_iter().filter(|name| !out.quick || quick(name));
         out.workloads = chosen.map(str::to_owned).collect();
     }
@@ -91,9 +99,7 @@ async fn run(arguments: Arguments) -> Result<()> {
     let mut report = Report::new();
     for name in &arguments.workloads {
         eprintln!("bench: {name}");
-        let runs = workload(name, arguments.quick, arguments.waiting)
-            .await
-            .with_context(|| name.clone())?;
+        let runs = workload(name, &arguments).await.with_context(|| name.clone())?;
         for run in runs {
             eprintln!("bench: {}", run.line());
             report.runs.push(run);
@@ -107,8 +113,8 @@ async fn run(arguments: Arguments) -> Result<()> {
     Ok(())
 }
 
-async fn workload(name: &str, quick: bool, waiting: Option<usize>) -> Result<Vec<Run>> {
-    let few = |all: usize, some: usize| if quick { some } else { all };
+async fn workload(name: &str, arguments: &Arguments) -> Result<Vec<Run>> {
+    let few = |all: usize, some: usize| if arguments.quick { some } else { all };
     match name {
         "seal" => crypto::seal(),
         "verify" => crypto::verify(),
@@ -119,7 +125,8 @@ async fn workload(name: &str, quick: bool, waiting: Option<usize>) -> Result<Vec
         "deliver-100k" => deliver::run(name, 100 << 10, few(2_000, 300)).await,
         "deliver-1m" => deliver::run(name, 1 << 20, few(300, 50)).await,
         "large-1g" => large::run(few(1 << 30, 64 << 20) as u64).await,
-        "backlog" => backlog::run(waiting.unwrap_or_else(|| few(100_000, 3_000))).await,
+        "backlog" => backlog::run(arguments.waiting.unwrap_or_else(|| few(100_000, 3_000))).await,
+        "stored" => backlog::stored(arguments.stored.unwrap_or_else(|| few(100_000, 20_000))).await,
         _ => bail!("no such workload"),
     }
 }

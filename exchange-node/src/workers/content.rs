@@ -97,7 +97,9 @@ async fn send(
     journal: &mut Journal,
 ) -> Result<(), Unmade> {
     let offset = journal.confirmed;
-    let stream = node.content.read(&content.cipher_sha256, offset, None).await?;
+    // A piece of it: each part is sealed with its digest, and the reader verifies the whole.
+    let rest = content.cipher_size.saturating_sub(offset);
+    let stream = node.content.read(&content.cipher_sha256, offset, Some(rest)).await?;
     let mut parts = Parts { stream, rest: BytesMut::new(), offset, ended: false };
     let mut lane = ContentLane { node, road, to: &publication.to, seen: 0 };
     let mut next = parts.window(node, publication, content).await?;

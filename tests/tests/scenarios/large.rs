@@ -13,8 +13,8 @@ use tests::net::{Api, Net, skipped, text_at};
 const MIB: usize = 1 << 20;
 /// What a debug build beside other tests may take.
 const LONG: Duration = Duration::from_secs(150);
-/// Parts of content that a sender may be ahead (64), and a window of them (4).
-const AHEAD: u64 = 64 + 4;
+/// Parts of content that a sender may be ahead (64), and a window of them (8).
+const AHEAD: u64 = 64 + 8;
 
 /// A PDF by its first octets, and nothing that any compression would shorten.
 fn document(length: usize) -> Vec<u8> {

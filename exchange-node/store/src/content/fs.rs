@@ -207,9 +207,10 @@ impl Places {
         length: Option<u64>,
     ) -> Result<Buffers, ContentError> {
         let (file, start, size) = blocking(move || self.open(&digest)).await?;
+        let whole = offset == 0 && length.is_none();
         let offset = offset.min(size);
         let length = length.unwrap_or(u64::MAX).min(size - offset);
-        large::stream(file, start + offset, length, digest, length == size).await
+        large::stream(file, start + offset, length, digest, whole).await
     }
 
     /// Opens content; a pack may be compacted away between finding and opening it.

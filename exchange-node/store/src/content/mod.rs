@@ -81,7 +81,8 @@ pub trait Content: Send + Sync + Debug {
         hashed: Option<Digest>,
     ) -> Result<(), ContentError>;
 
-    /// Reads content from `offset`, `length` bytes or to the end.
+    /// Reads content from `offset`, `length` bytes or to the end. Who asks for all of it, from 0 and
+    /// without a length, gets the last buffer only when it has its digest.
     async fn read(
         &self,
         digest: &Digest,
