@@ -25,7 +25,8 @@ impl Bustle {
     /// Small frames went out or came in.
     pub fn saw(&self) {
         let mut signs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *signs = [signs[1], Some(Instant::now())];
+        let [_, last] = *signs;
+        *signs = [last, Some(Instant::now())];
     }
 
     /// Whether there were at least two signs lately.
