@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use tests::net::Net;
 
 use crate::deliver::{CLIENTS, Feed, Services, peak};
@@ -64,7 +64,10 @@ pub(crate) async fn stored(count: usize) -> Result<Vec<Run>> {
 fn unbounded(services: &Services, net: &Net) -> Result<()> {
     let config = net.dir().join("cd-34/node.toml");
     let text = std::fs::read_to_string(&config)?;
-    std::fs::write(&config, format!("{text}\n[limits.space]\ndeliveries = 0\n"))?;
+    let bound = "[limits.space]\nitems = ";
+    let (before, after) = text.split_once(bound).context("no [limits.space]")?;
+    let (_, rest) = after.split_once('\n').context("a torn configuration")?;
+    std::fs::write(&config, format!("{before}{bound}0\n{rest}"))?;
     net.kill("cd-34")?;
     net.start(&services.options())
 }
