@@ -9,7 +9,8 @@
 //!   next is made ready meanwhile. While messages are under way a window is a single part, and the
 //!   road rests after it as long as it took ([`crate::bustle`]).
 //! - **Resumption.** What the broker has confirmed is written down ([`Journal`]), so that after a
-//!   `kill -9` at most one window travels again; after a power cut, at most [`FLUSHED`] octets.
+//!   `kill -9` at most one window travels again; after a power cut, at most [`FLUSHED`]
+//!   octets and a window.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
