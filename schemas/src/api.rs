@@ -435,7 +435,7 @@ pub struct DependencyHealth {
     pub name: String,
     /// Whether it works.
     pub ready: bool,
-    /// Why not, and since when.
+    /// Why not, or what there is to say although it works (`slow: 1.4 s`), and since when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

@@ -49,14 +49,15 @@ pub(crate) async fn stored(count: usize) -> Result<Vec<Run>> {
     unbounded(&services, &net)?;
     let feed = Feed::start(&net).await?;
     let mut runs = vec![fill(&feed, FEW).await?];
-    let first = drain(&services, &net, &feed, FEW).await?.rate();
+    let first = drain(&services, &net, &feed, FEW).await?;
+    runs.push(first.run("stored, drained first", FEW));
+    eprintln!("bench: {}", runs.last().map(Run::line).unwrap_or_default());
     let step = count.saturating_sub(3 * FEW).div_ceil(10);
     for _ in 0..10 {
         runs.push(fill(&feed, step).await?);
     }
-    let last = drain(&services, &net, &feed, FEW).await?.rate();
-    let drained = Run::new("stored, drained", "deliveries/s", last).over(first);
-    runs.push(drained.with("stored", (feed.done() - FEW) as f64));
+    let last = drain(&services, &net, &feed, FEW).await?;
+    runs.push(last.run("stored, drained", feed.done() - FEW).over(first.rate()));
     Ok(runs)
 }
 
@@ -85,11 +86,21 @@ struct Drain {
     count: usize,
     submitted: Duration,
     took: Duration,
+    /// From the start of the recipient's node to the first that came back, and how many had then.
+    first: (Duration, usize),
 }
 
 impl Drain {
+    /// A second, from the first that came back to the last: without the start of the node.
     fn rate(&self) -> f64 {
-        self.count as f64 / self.took.as_secs_f64()
+        let (first, done) = self.first;
+        (self.count - done) as f64 / (self.took - first).as_secs_f64()
+    }
+
+    fn run(&self, name: &str, stored: usize) -> Run {
+        let run = Run::new(name, "deliveries/s", self.rate()).with("stored", stored as f64);
+        let run = run.with("first_back_s", self.first.0.as_secs_f64());
+        run.with("all_back_s", self.took.as_secs_f64())
     }
 }
 
@@ -102,15 +113,17 @@ async fn drain(services: &Services, net: &Net, feed: &Arc<Feed>, count: usize) -
     let start = Instant::now();
     net.start(&services.options())?;
     let (mut done, mut moved) = (0, Instant::now());
+    let mut first = None;
     while done < count {
         ensure!(moved.elapsed() < PATIENCE, "{done} of {count} came back");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
         let now = feed.done() - before;
         if now > done {
             (done, moved) = (now, Instant::now());
+            first.get_or_insert((start.elapsed(), now));
         }
     }
-    Ok(Drain { count, submitted, took: start.elapsed() })
+    Ok(Drain { count, submitted, took: start.elapsed(), first: first.unwrap_or_default() })
 }
 
 async fn submit(feed: &Arc<Feed>, count: usize) -> Result<()> {

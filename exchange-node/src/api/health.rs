@@ -1,7 +1,7 @@
 //! Health and metrics. Readiness exercises each dependency for real: a stamp that verifies, a
 //! round trip on the backbone, a row written and read.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
@@ -15,10 +15,13 @@ use signing::tsp::{NoToken, Token};
 use crate::api::App;
 use crate::node::Node;
 use crate::peers;
+use crate::telemetry::outages::Aspect;
 use crate::telemetry::{figures, outages};
 
 /// Longest wait for one dependency.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// What takes longer works, and is told to be slow: everything that leans on it is.
+const SLOW: Duration = Duration::from_secs(1);
 /// How long a node says that it had to refuse calls.
 const RECENTLY: Duration = Duration::from_secs(10);
 
@@ -76,10 +79,14 @@ async fn examine_own(node: &Node, now: Timestamp) -> Vec<DependencyHealth> {
     dependencies
 }
 
-/// Adds since when each that does not work has not worked.
+/// Adds since when each that does not work has not worked, or has had something to remark.
 fn noted(node: &Node, mut dependencies: Vec<DependencyHealth>, now: Timestamp) -> Readiness {
     for dependency in &mut dependencies {
-        let spell = outages::note(&node.id, &dependency.name, dependency.ready, now);
+        let quiet = dependency.reason.is_none();
+        let (name, ready) = (&dependency.name, dependency.ready);
+        let works = outages::note(&node.id, name, Aspect::Works, ready, now);
+        let remarked = outages::note(&node.id, name, Aspect::Quiet, quiet, now);
+        let spell = if ready { remarked } else { works };
         if let Some(reason) = &mut dependency.reason
             && !reason.contains(", since ")
         {
@@ -104,12 +111,18 @@ async fn tried<T, E: std::fmt::Display>(
     name: &str,
     work: impl Future<Output = Result<T, E>>,
 ) -> DependencyHealth {
-    let reason = match tokio::time::timeout(PATIENCE, work).await {
-        Ok(Ok(_)) => None,
+    let begun = Instant::now();
+    let tried = tokio::time::timeout(PATIENCE, work).await;
+    let took = begun.elapsed();
+    metrics::gauge!("pli_dependency_seconds", "dependency" => name.to_owned())
+        .set(took.as_secs_f64());
+    let ready = matches!(tried, Ok(Ok(_)));
+    let reason = match tried {
+        Ok(Ok(_)) => (took > SLOW).then(|| format!("slow: {:.1} s", took.as_secs_f64())),
         Ok(Err(e)) => Some(e.to_string()),
         Err(_) => Some("no answer in time".to_owned()),
     };
-    DependencyHealth { name: name.to_owned(), ready: reason.is_none(), reason }
+    DependencyHealth { name: name.to_owned(), ready, reason }
 }
 
 /// Whether submissions are taken. A node that refuses them still serves what it holds: ready.

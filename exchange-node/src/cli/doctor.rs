@@ -25,6 +25,8 @@ use crate::roads::Road;
 
 /// Longest wait for one dependency.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// Milliseconds after which what works is called slow.
+const SLOW_MS: u64 = 1_000;
 /// A certificate that ends sooner deserves a word.
 const SOON: i64 = 30 * DAY;
 
@@ -74,6 +76,10 @@ const TSA: Text = text(
 const CLOCK: Text = text(
     "set the clock (NTP): other nodes refuse what is more than five minutes ahead",
     "mettez l'horloge à l'heure (NTP) : les autres nœuds refusent plus de cinq minutes d'avance",
+);
+const SLUGGISH: Text = text(
+    "it works, and is slow: everything that waits for it is. Is its disk or its network busy?",
+    "il répond, mais lentement, et tout ce qui l'attend aussi : son disque ou son réseau est-il chargé ?",
 );
 const SOUND: Text = text("All is well.", "Tout va bien.");
 const ILL: Text = text("{0} thing(s) do not work.", "{0} point(s) ne fonctionnent pas.");
@@ -134,7 +140,11 @@ impl Visit<'_> {
             Err(error) => (None, format!("{error:#}")),
         };
         let ok = value.is_some();
-        let remedy = (!ok).then(|| remedy.of(self.call.screen.lang));
+        let remedy = match (ok, ms > SLOW_MS) {
+            (true, false) => None,
+            (true, true) => Some(SLUGGISH.of(self.call.screen.lang)),
+            (false, _) => Some(remedy.of(self.call.screen.lang)),
+        };
         let finding = Finding { name: name.to_owned(), ok, detail, remedy, ms };
         self.print(&finding)?;
         self.findings.push(finding);
@@ -146,7 +156,11 @@ impl Visit<'_> {
         if screen.json {
             return screen.object(finding);
         }
-        let mark = if finding.ok { "ok" } else { "!!" };
+        let mark = match (finding.ok, finding.remedy) {
+            (true, None) => "ok",
+            (true, Some(_)) => "~~",
+            (false, _) => "!!",
+        };
         screen
             .line(format!("{mark}  {:<11} {} ms  {}", finding.name, finding.ms, finding.detail))?;
         match finding.remedy {

@@ -149,7 +149,11 @@ async fn status(config: &Config, call: &Call) -> anyhow::Result<()> {
         call.screen.object(&all)?;
     } else {
         for dependency in &readiness.dependencies {
-            let mark = if dependency.ready { "ok" } else { "--" };
+            let mark = match (dependency.ready, &dependency.reason) {
+                (true, None) => "ok",
+                (true, Some(_)) => "~~",
+                (false, _) => "--",
+            };
             let reason = dependency.reason.as_deref().unwrap_or_default();
             call.screen.line(format!("{mark}  {:<10} {reason}", dependency.name))?;
         }

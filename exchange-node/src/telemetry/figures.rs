@@ -51,6 +51,7 @@ const GAUGES: &[(&str, &str)] = &[
     ("pli_store_up", "Whether the database answered this scrape"),
     ("pli_dependency_up", "Whether a dependency worked when last examined"),
     ("pli_dependency_changed_timestamp_seconds", "When a dependency began to work, or ceased to"),
+    ("pli_dependency_seconds", "How long a dependency took when last examined; 5 is given up"),
     ("pli_engine_queue_items", "Items that wait for the engine"),
     ("pli_engine_queue_capacity_items", "Items that may wait for the engine"),
     ("pli_certificate_expiry_seconds", "Time left to the node's certificates, by use"),

@@ -14,22 +14,31 @@ use crate::node::Node;
 /// Between two looks when nobody asks.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// What is known of one dependency: whether it works, and since when that is so.
+/// What is known of one aspect of a dependency, and since when it is so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spell {
-    /// Whether it works.
+    /// Whether it is as it should be.
     pub up: bool,
     /// Since when, as far as this process has seen.
     pub since: Timestamp,
 }
 
-static SPELLS: Mutex<BTreeMap<(NodeId, String), Spell>> = Mutex::new(BTreeMap::new());
+/// What is remembered of a dependency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Aspect {
+    /// Whether it works.
+    Works,
+    /// Whether there is nothing to say about it: what is slow works, and is told.
+    Quiet,
+}
+
+static SPELLS: Mutex<BTreeMap<(NodeId, String, Aspect), Spell>> = Mutex::new(BTreeMap::new());
 
 /// Notes what an examination found; returns how long it has been so.
-pub fn note(node: &NodeId, dependency: &str, up: bool, now: Timestamp) -> Spell {
+pub fn note(node: &NodeId, dependency: &str, aspect: Aspect, up: bool, now: Timestamp) -> Spell {
     let mut spells = SPELLS.lock().unwrap_or_else(PoisonError::into_inner);
     let spell = spells
-        .entry((node.clone(), dependency.to_owned()))
+        .entry((node.clone(), dependency.to_owned(), aspect))
         .and_modify(|known| {
             if known.up != up {
                 *known = Spell { up, since: now };
@@ -39,12 +48,12 @@ pub fn note(node: &NodeId, dependency: &str, up: bool, now: Timestamp) -> Spell 
     *spell
 }
 
-/// What this process knows of the dependencies of a node.
+/// Which dependencies of a node work, as far as this process knows.
 #[must_use]
 pub fn known(node: &NodeId) -> Vec<(String, Spell)> {
     let spells = SPELLS.lock().unwrap_or_else(PoisonError::into_inner);
-    let own = spells.iter().filter(|((id, _), _)| id == node);
-    own.map(|((_, name), spell)| (name.clone(), *spell)).collect()
+    let own = spells.iter().filter(|((id, _, aspect), _)| id == node && *aspect == Aspect::Works);
+    own.map(|((_, name, _), spell)| (name.clone(), *spell)).collect()
 }
 
 /// Looks at the dependencies until the node stops. The timestamp authority is not asked: a stamp
@@ -67,10 +76,14 @@ mod tests {
     fn an_outage_keeps_its_beginning() {
         let node: NodeId = "outages-test".parse().unwrap();
         let at = Timestamp::from_millis;
-        assert_eq!(note(&node, "tsa", true, at(1)).since, at(1));
-        assert_eq!(note(&node, "tsa", false, at(5)), Spell { up: false, since: at(5) });
-        assert_eq!(note(&node, "tsa", false, at(9)), Spell { up: false, since: at(5) });
-        assert_eq!(note(&node, "tsa", true, at(11)), Spell { up: true, since: at(11) });
+        let works = |up, now| note(&node, "tsa", Aspect::Works, up, at(now));
+        assert_eq!(works(true, 1).since, at(1));
+        assert_eq!(works(false, 5), Spell { up: false, since: at(5) });
+        assert_eq!(works(false, 9), Spell { up: false, since: at(5) });
+        assert_eq!(works(true, 11), Spell { up: true, since: at(11) });
+        let slow = note(&node, "tsa", Aspect::Quiet, false, at(12));
+        assert_eq!(slow.since, at(12), "slow since then, and works as before");
+        assert_eq!(works(true, 13).since, at(11));
         assert_eq!(known(&node).len(), 1);
     }
 }

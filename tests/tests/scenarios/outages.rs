@@ -20,11 +20,11 @@ use tests::services::Service;
 /// Longest time from an outage's end to the last delivery.
 const RECOVERY: Duration = Duration::from_secs(120);
 
-fn service(name: &str, test: &str) -> Option<Service> {
+pub(crate) fn service(name: &str, test: &str) -> Option<Service> {
     Service::start(name).inspect_err(|why| skipped(test, &why.to_string().replace('\n', " "))).ok()
 }
 
-async fn send_with_key(
+pub(crate) async fn send_with_key(
     api: &Api,
     document: &str,
     key: &str,
@@ -61,7 +61,7 @@ async fn send_surely(api: &Api, n: usize) -> String {
 }
 
 /// Every message is consigned once, and the archives agree with their evidence.
-async fn all_arrived(net: &Net, sender: &Api, told: &BTreeSet<String>) {
+pub(crate) async fn all_arrived(net: &Net, sender: &Api, told: &BTreeSet<String>) {
     let end = Instant::now() + RECOVERY;
     for id in told {
         loop {
