@@ -68,10 +68,10 @@ pub async fn look(node: &Node) -> Readiness {
 }
 
 async fn examine_own(node: &Node, now: Timestamp) -> Vec<DependencyHealth> {
-    let store = tried("store", node.store.probe(now));
-    let content = tried("content", node.content.probe());
+    let store = timed("store", node.store.probe(now));
+    let content = timed("content", node.content.probe());
     let roads =
-        node.roads.all().map(|road| async { tried(&road.title(), road.backbone.probe()).await });
+        node.roads.all().map(|road| async { timed(&road.title(), road.backbone.probe()).await });
     let roads = futures::future::join_all(roads);
     let (store, content, roads) = tokio::join!(store, content, roads);
     let mut dependencies = vec![store, content, room(node), directory(node, now)];
@@ -107,6 +107,18 @@ fn compared(stamped: &Result<Token, NoToken>) -> Option<DependencyHealth> {
     Some(DependencyHealth { name: "clock".to_owned(), ready: reason.is_none(), reason })
 }
 
+/// Tries what is looked at regularly, and keeps how long it took as a figure.
+async fn timed<T, E: std::fmt::Display>(
+    name: &str,
+    work: impl Future<Output = Result<T, E>>,
+) -> DependencyHealth {
+    let begun = Instant::now();
+    let health = tried(name, work).await;
+    metrics::gauge!("pli_dependency_seconds", "dependency" => name.to_owned())
+        .set(begun.elapsed().as_secs_f64());
+    health
+}
+
 async fn tried<T, E: std::fmt::Display>(
     name: &str,
     work: impl Future<Output = Result<T, E>>,
@@ -114,8 +126,6 @@ async fn tried<T, E: std::fmt::Display>(
     let begun = Instant::now();
     let tried = tokio::time::timeout(PATIENCE, work).await;
     let took = begun.elapsed();
-    metrics::gauge!("pli_dependency_seconds", "dependency" => name.to_owned())
-        .set(took.as_secs_f64());
     let ready = matches!(tried, Ok(Ok(_)));
     let reason = match tried {
         Ok(Ok(_)) => (took > SLOW).then(|| format!("slow: {:.1} s", took.as_secs_f64())),
