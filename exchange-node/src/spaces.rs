@@ -7,8 +7,9 @@
 //! ```
 //! What waits is what the inbox of the member lists. It is counted in memory and taken from the
 //! database when a member is first seen, now and then, and before anything is kept waiting: what
-//! was collected and what other processes of the node have consigned is known by then. Between two
-//! looks, several processes together may pass a limit by what they consign at the same moment.
+//! was collected and what other processes of the node have consigned is known by then. Who has much
+//! room is looked at less often: to count what waits takes a second for 250,000 deliveries. Between
+//! two looks, several processes together may pass a limit by what they consign at the same moment.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -18,7 +19,7 @@ use exchange_store::rows::Loaded;
 use exchange_store::{Store, StoreError};
 use schemas::envelope::Envelope;
 use schemas::ids::{DeliveryId, NodeId};
-use schemas::time::{SECOND, Timestamp};
+use schemas::time::{MINUTE, SECOND, Timestamp};
 
 use crate::config::{SpaceOfMember, SpaceSection};
 use crate::directory::Snapshot;
@@ -28,6 +29,9 @@ use crate::engine::item::{Fact, Item, Kind};
 const EARLY: u128 = 80;
 /// How long a count is added to before it is taken from the database again.
 const FRESH: i64 = 30 * SECOND;
+/// The same for a member that uses less than half of its space, while this process has not filled
+/// an eighth of what was left: of eight processes, the others have not filled it either.
+const CALM: i64 = 5 * MINUTE;
 /// How long a member whose space is full is not looked at again: many deliveries may wait.
 const FULL: i64 = SECOND;
 
@@ -45,6 +49,8 @@ struct Space {
     octets: u64,
     limit: SpaceOfMember,
     looked: Timestamp,
+    /// Items and octets that the database counted then.
+    counted: (u64, u64),
     warned: bool,
 }
 
@@ -125,7 +131,7 @@ impl Spaces {
             let Some(space) = known.get(&one.member) else { return true };
             let age = now.since(space.looked);
             let (items, octets) = more.get(one.member.as_str()).copied().unwrap_or_default();
-            age >= FRESH || (age >= FULL && !space.holds(items, octets))
+            age >= space.fresh() || (age >= FULL && !space.holds(items, octets))
         };
         wanted.iter().filter(old).map(|one| (one.member.clone(), one.limit)).collect()
     }
@@ -146,7 +152,8 @@ impl Spaces {
         for (member, limit) in members {
             let (items, octets) = counted.remove(&member).unwrap_or_default();
             let warned = known.get(&member).is_some_and(|space| space.warned);
-            let mut space = Space { items, octets, limit, looked: now, warned };
+            let counted = (items, octets);
+            let mut space = Space { items, octets, limit, looked: now, counted, warned };
             space.warned = warned && space.is_near();
             space.warn(&member);
             known.insert(member, space);
@@ -179,6 +186,17 @@ impl Spaces {
 impl Space {
     fn shares(&self) -> [(u64, u64); 2] {
         [(self.items, self.limit.items), (self.octets, self.limit.bytes)]
+    }
+
+    /// How long its count is good for.
+    fn fresh(&self) -> i64 {
+        let before = [self.counted.0, self.counted.1];
+        let calm = |((used, most), before): ((u64, u64), u64)| {
+            let added = u128::from(used.saturating_sub(before));
+            let left = u128::from(most.saturating_sub(before));
+            most == 0 || (u128::from(used) * 2 < u128::from(most) && added * 8 < left)
+        };
+        if self.shares().into_iter().zip(before).all(calm) { CALM } else { FRESH }
     }
 
     fn holds(&self, items: u64, octets: u64) -> bool {
@@ -246,7 +264,8 @@ mod tests {
 
     fn space(items: u64, octets: u64) -> Space {
         let limit = SpaceOfMember { items: 10, bytes: 1_000 };
-        Space { items, octets, limit, looked: Timestamp::from_millis(0), warned: false }
+        let counted = (items, octets);
+        Space { items, octets, limit, looked: Timestamp::from_millis(0), counted, warned: false }
     }
 
     #[test]
@@ -276,6 +295,16 @@ mod tests {
         assert!(spaces.stale(&[wanted(1_001)], at(FULL - 1)).is_empty(), "looked at just now");
         let many: Vec<_> = (0..6).map(|_| wanted(0)).collect();
         assert_eq!(spaces.stale(&many, at(FULL)).len(), 1, "none for all of a batch");
+    }
+
+    #[test]
+    fn who_has_much_room_is_looked_at_less_often() {
+        assert_eq!((space(4, 499).fresh(), space(5, 0).fresh()), (CALM, FRESH));
+        assert_eq!(space(0, 500).fresh(), FRESH);
+        let filled = |octets| Space { octets, ..space(0, 100) }.fresh();
+        assert_eq!((filled(212), filled(213)), (CALM, FRESH), "an eighth of what was left");
+        let no_limit = SpaceOfMember { items: 0, bytes: 0 };
+        assert_eq!(Space { limit: no_limit, ..space(u64::MAX, 1) }.fresh(), CALM);
     }
 
     #[test]

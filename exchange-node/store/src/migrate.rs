@@ -17,6 +17,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/sqlite/0002_peers.sql"),
         include_str!("../migrations/postgres/0002_peers.sql"),
     ),
+    (
+        3,
+        "queue kept",
+        include_str!("../migrations/sqlite/0003_queue_kept.sql"),
+        include_str!("../migrations/postgres/0003_queue_kept.sql"),
+    ),
 ];
 
 const TABLE: &str =

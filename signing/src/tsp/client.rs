@@ -1,7 +1,10 @@
-//! Asks time-stamp authorities over HTTP (RFC 3161 §3.4), one after another.
+//! Asks time-stamp authorities over HTTP (RFC 3161 §3.4), one after another: in the order of
+//! preference, but those that were not reached a moment ago after the others. One that hangs keeps
+//! one stamp in a minute waiting, not all.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::rand;
@@ -20,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How far an authority's clock may be from ours, transport included.
 const SKEW: i64 = MINUTE;
 
+/// How long an authority that was not reached is asked after the others.
+const SHUNNED: i64 = MINUTE;
+
 /// A list of authorities. Cheap to clone, keeps its connections.
 #[derive(Clone, Debug)]
 pub struct TsaClient {
@@ -27,6 +33,8 @@ pub struct TsaClient {
     way: Way,
     policy: Option<ObjectIdentifier>,
     anchors: Option<Anchors>,
+    /// When those that were not reached, by their place in `urls`, were asked. Shared by clones.
+    missed: Arc<Mutex<BTreeMap<usize, Timestamp>>>,
 }
 
 /// An authority in this process: DER of a `TimeStampReq` in, DER of a `TimeStampResp` out.
@@ -100,7 +108,7 @@ impl TsaClient {
     /// Authorities in the order of preference.
     #[must_use]
     pub fn new(urls: Vec<String>) -> Self {
-        Self { urls, way: Way::within(PATIENCE), policy: None, anchors: None }
+        Self::by(Way::within(PATIENCE), urls)
     }
 
     /// Gives each authority this long to answer, instead of ten seconds.
@@ -116,7 +124,11 @@ impl TsaClient {
     #[must_use]
     pub fn beside(answer: Arc<Answer>) -> Self {
         let urls = vec!["in this process".to_owned()];
-        Self { urls, way: Way::Beside(answer), policy: None, anchors: None }
+        Self::by(Way::Beside(answer), urls)
+    }
+
+    fn by(way: Way, urls: Vec<String>) -> Self {
+        Self { urls, way, policy: None, anchors: None, missed: Arc::default() }
     }
 
     /// Accepts only tokens whose authority has a path to one of these and is not known as revoked.
@@ -131,7 +143,8 @@ impl TsaClient {
         Self { policy: Some(policy), ..self }
     }
 
-    /// A token over this SHA-256, from the first authority whose answer is accepted: granted, our
+    /// A token over this SHA-256, from the first authority whose answer is accepted (those that were
+    /// not reached within the last minute are asked after the others): granted, our
     /// imprint, nonce and policy, a signature that holds, a time within a minute of `now`, and a
     /// trusted authority where [`TsaClient::trusting`] was set. Does not retry.
     ///
@@ -152,8 +165,11 @@ impl TsaClient {
         now: Timestamp,
     ) -> Result<Token, NoToken> {
         let mut failures = Vec::new();
-        for url in &self.urls {
-            match self.ask(url, hash, imprint, now).await {
+        for place in self.order(now) {
+            let Some(url) = self.urls.get(place) else { continue };
+            let asked = self.ask(url, hash, imprint, now).await;
+            self.note(place, !matches!(asked, Err(AskError::Http(_))), now);
+            match asked {
                 Ok(token) => return Ok(token),
                 Err(why) => {
                     tracing::warn!(url, %why, "no time-stamp from this authority");
@@ -162,6 +178,20 @@ impl TsaClient {
             }
         }
         Err(NoToken { failures })
+    }
+
+    /// Places in `urls`, those that were missed just now at the end.
+    fn order(&self, now: Timestamp) -> Vec<usize> {
+        let missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        let shunned = |at: &Timestamp| (0..SHUNNED).contains(&now.since(*at));
+        let mut places: Vec<usize> = (0..self.urls.len()).collect();
+        places.sort_by_key(|place| missed.get(place).is_some_and(shunned));
+        places
+    }
+
+    fn note(&self, place: usize, reached: bool, now: Timestamp) {
+        let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        if reached { missed.remove(&place) } else { missed.insert(place, now) };
     }
 
     async fn ask(

@@ -194,6 +194,34 @@ async fn an_authority_that_hangs_or_stalls_is_passed_over_in_bounded_time() {
 }
 
 #[tokio::test]
+async fn an_authority_that_hangs_keeps_one_stamp_in_a_minute_waiting() {
+    let net = network();
+    let (first, second) = (Office::open(Does::Hangs).await, Office::honest(&net).await);
+    let client = client(&net, &[&first.url, &second.url]);
+    ask(&client).await.unwrap();
+    for _ in 0..3 {
+        ask(&client.clone()).await.unwrap();
+    }
+    assert_eq!((first.asked(), second.asked()), (1, 4));
+    // A minute later it has its chance again; the second is then as good as ever.
+    let later = common::now().plus(MINUTE);
+    let later = client.stamp(&sha256(b"la racine"), later).await;
+    assert_eq!((first.asked(), second.asked()), (2, 5), "{later:?}");
+}
+
+#[tokio::test]
+async fn when_all_were_missed_all_are_asked_again_in_their_order() {
+    let net = network();
+    let (first, second) = (dead().await, dead().await);
+    let client = client(&net, &[&first, &second]);
+    for _ in 0..2 {
+        let NoToken { failures } = ask(&client).await.unwrap_err();
+        let asked: Vec<&str> = failures.iter().map(|(url, _)| url.as_str()).collect();
+        assert_eq!(asked, [&first, &second]);
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_answer_is_passed_over() {
     let net = network();
     let page = b"<!doctype html><title>Maintenance</title>".to_vec();

@@ -19,6 +19,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::outages::{all_arrived, service};
 
 const CONVERSATIONS: u32 = 16;
+/// A token is good for an hour; a client asks for another before.
+const TOKEN: Duration = Duration::from_secs(1_800);
 
 fn asked(name: &str, otherwise: u32) -> u32 {
     std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(otherwise)
@@ -32,12 +34,16 @@ struct Told {
 }
 
 /// One message after the other, at the pace of the conversation, each accepted when first sent.
-async fn converse(sender: Arc<Api>, place: u32, every: Duration, until: Instant) -> Told {
+async fn converse(net: Arc<Net>, place: u32, every: Duration, until: Instant) -> Told {
     let mut told = Told::default();
+    let (mut sender, mut entered) = (net.state().await.unwrap(), Instant::now());
     let mut pace = interval(every);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while Instant::now() < until {
         pace.tick().await;
+        if entered.elapsed() > TOKEN {
+            (sender, entered) = (net.state().await.unwrap(), Instant::now());
+        }
         let n = told.ids.len();
         let begun = Instant::now();
         let document = sender.pdf(&format!("{place}, {n}")).await.unwrap();
@@ -94,18 +100,18 @@ async fn away_at_nominal_load(broker: &str) {
     let outage = Duration::from_secs(asked("PLI_TEST_OUTAGE", 8).into());
     let rate = asked("PLI_TEST_RATE", 20);
     let net = Net::up_with(&["--backbone", &road.url, "--store", &postgres.url]).unwrap();
-    let sender = Arc::new(net.state().await.unwrap());
+    let net = Arc::new(net);
     // Something is under way when the broker dies, and goes on being sent when it is back.
     let every = Duration::from_secs(1) * CONVERSATIONS / rate;
     let until = Instant::now() + outage + Duration::from_secs(4);
     let talks: Vec<_> = (0..CONVERSATIONS)
-        .map(|place| tokio::spawn(converse(Arc::clone(&sender), place, every, until)))
+        .map(|place| tokio::spawn(converse(Arc::clone(&net), place, every, until)))
         .collect();
     tokio::time::sleep(Duration::from_secs(2)).await;
     road.kill().unwrap();
     let away = Instant::now();
     tokio::time::sleep(outage * 3 / 4).await;
-    told_so(&sender, away).await;
+    told_so(&net.state().await.unwrap(), away).await;
     tokio::time::sleep(outage.saturating_sub(away.elapsed())).await;
     road.restart().unwrap();
     let back = Instant::now();
@@ -115,6 +121,7 @@ async fn away_at_nominal_load(broker: &str) {
         told.extend(of.ids);
         waits.extend(of.waits);
     }
+    let sender = net.state().await.unwrap();
     let most = Duration::from_secs(60).max(outage / 2);
     let consigned = "pli_deliveries{role=\"sender\",state=\"consigned\"} ";
     let count = f64::from(u32::try_from(told.len()).unwrap());

@@ -1,0 +1,59 @@
+//! How PostgreSQL plans what runs with every batch. A queue is empty most of the time: to the
+//! planner it holds one row then, and every index that can be used looks as good as the right one.
+
+mod server;
+
+use exchange_store::conformance::Ground as _;
+use server::Server;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+
+/// Seen when one row was left of many, then filled again.
+const FILLED_AGAIN: [&str; 4] = [
+    "insert into queue (state, kind, head, order_key, due, since, peer, payload)
+     select 'waiting', 'publish', true, 'k' || n, 1, 1, 'p', repeat('x', 400)::bytea
+     from generate_series(1, 20000) as n",
+    "delete from queue where id < 20000",
+    "vacuum analyze queue",
+    "insert into queue (state, kind, head, order_key, due, since, peer, payload)
+     select 'waiting', 'publish', true, 'l' || n, 1, 1, 'p', repeat('x', 400)::bytea
+     from generate_series(1, 10000) as n",
+];
+
+/// Statements, and what stands for their parameters.
+const BY_ID: [(&str, &str, &[&str]); 3] = [
+    (
+        "done",
+        include_str!("../sql/postgres/queue_done.sql"),
+        &["(select array_agg(n) from generate_series(21000, 21124) as n)"],
+    ),
+    (
+        "dead",
+        include_str!("../sql/postgres/queue_dead.sql"),
+        &["array[21000, 21001]", "array['a', 'b']"],
+    ),
+    (
+        "retry",
+        include_str!("../sql/postgres/queue_retry.sql"),
+        &["array[21000, 21001]", "array[1, 1]", "array['a', 'b']"],
+    ),
+];
+
+#[tokio::test]
+async fn rows_of_the_queue_are_found_by_their_ids_whatever_was_seen_of_it() {
+    let Some(server) = Server::find() else { return };
+    let url = server.fresh("plans").await.unwrap();
+    exchange_store::open(&url).await.unwrap().close().await;
+    let mut database = PgConnection::connect(&url).await.unwrap();
+    for statement in FILLED_AGAIN {
+        database.execute(statement).await.unwrap();
+    }
+    for (name, statement, values) in BY_ID {
+        let statement = values.iter().enumerate().fold(statement.to_owned(), |text, (n, value)| {
+            text.replace(&format!("${}", n + 1), &format!("({value})"))
+        });
+        let explain = AssertSqlSafe(format!("explain {statement}"));
+        let plan: Vec<(String,)> = sqlx::query_as(explain).fetch_all(&mut database).await.unwrap();
+        let plan: Vec<String> = plan.into_iter().map(|(line,)| line).collect();
+        assert!(plan.iter().any(|line| line.contains("queue_pkey")), "{name}: {plan:#?}");
+    }
+}
