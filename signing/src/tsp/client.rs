@@ -191,7 +191,11 @@ impl TsaClient {
 
     fn note(&self, place: usize, reached: bool, now: Timestamp) {
         let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
-        if reached { missed.remove(&place) } else { missed.insert(place, now) };
+        if reached {
+            missed.remove(&place)
+        } else {
+            missed.insert(place, now)
+        };
     }
 
     async fn ask(
