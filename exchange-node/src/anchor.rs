@@ -11,7 +11,7 @@ use exchange_store::rows::Anchor;
 use schemas::digest::Digest;
 use schemas::time::Timestamp;
 use signing::evidence_record::Tree;
-use signing::tsp::TsaClient;
+use signing::tsp::{NoToken, TsaClient};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -24,35 +24,40 @@ const PAGE: u32 = 10_000;
 /// Pause after a round that failed.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Works until the node stops. `oldest` tells the engine how far anchoring is behind.
-pub async fn run(
-    node: Arc<Node>,
-    oldest: watch::Sender<Option<Timestamp>>,
-    stop: CancellationToken,
-) {
+/// Works until the node stops. `behind` tells the engine how long evidence has waited for a token
+/// that no authority gives: 0 as soon as one does. An archive that is away says nothing about it:
+/// when it is back, nobody is refused for the hours in which it was.
+pub async fn run(node: Arc<Node>, behind: watch::Sender<i64>, stop: CancellationToken) {
     let interval = Duration::from_millis(node.config.tsa.interval_ms);
     loop {
         let pause = match round(&node).await {
-            Ok(0) => interval,
             Ok(leaves) => {
+                note(&behind, 0);
                 metrics::counter!("pli_anchored_total").increment(leaves as u64);
                 // A full round leaves the rest of a backlog behind: it waits for no clock.
-                if leaves < node.config.tsa.max_batch as usize { interval } else { Duration::ZERO }
+                let full = leaves > 0 && leaves >= node.config.tsa.max_batch as usize;
+                if full { Duration::ZERO } else { interval }
             }
             Err(error) => {
                 metrics::counter!("pli_anchor_failures_total").increment(1);
+                if error.is::<NoToken>()
+                    && let Ok(oldest) = node.store.oldest_unanchored().await
+                {
+                    note(&behind, oldest.map_or(0, |at| node.clock.now().since(at)));
+                }
                 tracing::warn!(error = format!("{error:#}"), "anchoring failed, trying again");
                 PAUSE
             }
         };
-        if let Ok(at) = node.store.oldest_unanchored().await {
-            oldest.send_if_modified(|known| std::mem::replace(known, at) != at);
-        }
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
         }
     }
+}
+
+fn note(behind: &watch::Sender<i64>, age: i64) {
+    behind.send_if_modified(|known| std::mem::replace(known, age) != age);
 }
 
 /// One round: returns how many objects got their anchor.

@@ -155,7 +155,7 @@ impl Node {
         let tsa = tsa.trusting(keys.tsa_anchors.clone());
         let (tracer, exporter) = otlp::open(&config.telemetry, &config.node.id)?;
         let (engine, items) = EngineHandle::new(config.limits.queue, tracer.clone());
-        let (oldest, oldest_unanchored) = watch::channel(None);
+        let (behind, unanchored_age) = watch::channel(0);
         let wakes = Wakes::default();
         let hand = Hand::default();
         let recent = Recent::default();
@@ -169,7 +169,7 @@ impl Node {
             policy: policy.clone(),
             sealer: keys.sealer.clone(),
             storage: Arc::clone(&keys.storage),
-            oldest_unanchored,
+            unanchored_age,
             recent: recent.clone(),
             wakes: wakes.clone(),
             hand: hand.clone(),
@@ -205,7 +205,7 @@ impl Node {
         });
         node.roads.provision(&node.id).await;
         node.spawn(engine_loop.run(items));
-        node.spawn(anchor::run(Arc::clone(&node), oldest, node.stop.clone()));
+        node.spawn(anchor::run(Arc::clone(&node), behind, node.stop.clone()));
         node.spawn_workers(follower);
         Ok(node)
     }

@@ -120,7 +120,7 @@ async fn drain(services: &Services, net: &Net, feed: &Arc<Feed>, count: usize) -
         let now = feed.done() - before;
         if now > done {
             (done, moved) = (now, Instant::now());
-            first.get_or_insert((start.elapsed(), now));
+            first.get_or_insert_with(|| (start.elapsed(), now));
         }
     }
     Ok(Drain { count, submitted, took: start.elapsed(), first: first.unwrap_or_default() })

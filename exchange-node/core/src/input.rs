@@ -16,7 +16,7 @@ pub struct Submission<'a> {
     pub envelope: &'a Envelope,
     /// What the engine found wrong with the documents (type, size, digest, malware), if anything.
     pub findings: Vec<Finding>,
-    /// Age of the oldest evidence without an anchor, in milliseconds.
+    /// How long evidence has waited for a token that no authority gives, in milliseconds.
     pub unanchored_age: i64,
 }
 

@@ -52,8 +52,9 @@ pub struct Engine {
     pub sealer: watch::Receiver<Arc<Sealer>>,
     /// The key for document keys at rest.
     pub storage: Arc<StorageKey>,
-    /// Time of storage of the oldest evidence without anchor, kept by the anchor worker.
-    pub oldest_unanchored: watch::Receiver<Option<Timestamp>>,
+    /// How long evidence has waited for a token that no authority gives, in milliseconds, by the
+    /// anchor worker.
+    pub unanchored_age: watch::Receiver<i64>,
     /// What was sealed just now, for those who publish it.
     pub recent: Recent,
     /// Who waits for what.
@@ -160,8 +161,7 @@ impl Engine {
             policy: &self.policy,
             full: false,
         };
-        let oldest = *self.oldest_unanchored.borrow();
-        let unanchored_age = oldest.map_or(0, |t| now.since(t));
+        let unanchored_age = *self.unanchored_age.borrow();
         let mut decided = Vec::with_capacity(batch.len());
         for item in batch {
             let known = item.cause.as_ref().and_then(|c| loaded.outcomes.get(c));

@@ -58,8 +58,10 @@ const SCHEDULES: u64 = 2_000;
 ///   B.3 RB09, that it was not;
 /// - 1264: to `fsck`, B.1 outweighed a later RD03, and an RB22 of the next node counted for nothing;
 /// - 7011: a dispatch was on its way to the broker in the very second in which its sender was told,
-///   by a B.3 RB09, that it could not be sent.
-const FOUND: [u64; 3] = [1227, 1264, 7011];
+///   by a B.3 RB09, that it could not be sent;
+/// - 10659: an archive was away for half a day, and the first letter after it was refused (RA51) for
+///   the want of time-stamps that nobody had been asked for.
+const FOUND: [u64; 4] = [1227, 1264, 7011, 10_659];
 
 /// What a schedule came to.
 struct Fate {
