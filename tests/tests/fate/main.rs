@@ -50,7 +50,7 @@ use std::time::Instant;
 use schedule::Schedule;
 
 /// Schedules of an ordinary run.
-const SCHEDULES: u64 = 2_000;
+const SCHEDULES: u64 = 500;
 
 /// Seeds that have found something.
 ///
