@@ -24,14 +24,21 @@ const PAGE: u32 = 10_000;
 /// Pause after a round that failed.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// A token was given, and the archive, which had told what waits, did not keep it.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("storing the anchor")]
+struct Unkept;
+
 /// Works until the node stops. `behind` tells the engine how long evidence has waited for a token
-/// that no authority gives: 0 as soon as one does. An archive that is away says nothing about it:
-/// when it is back, nobody is refused for the hours in which it was.
+/// that no authority gives, or that is not kept: 0 as soon as one is. An archive that is away says
+/// nothing about it: when it is back, nobody is refused for the hours in which it was.
 pub async fn run(node: Arc<Node>, behind: watch::Sender<i64>, stop: CancellationToken) {
     let interval = Duration::from_millis(node.config.tsa.interval_ms);
+    let mut unkept = None;
     loop {
         let pause = match round(&node).await {
             Ok(leaves) => {
+                unkept = None;
                 note(&behind, 0);
                 metrics::counter!("pli_anchored_total").increment(leaves as u64);
                 // A full round leaves the rest of a backlog behind: it waits for no clock.
@@ -40,10 +47,16 @@ pub async fn run(node: Arc<Node>, behind: watch::Sender<i64>, stop: Cancellation
             }
             Err(error) => {
                 metrics::counter!("pli_anchor_failures_total").increment(1);
-                if error.is::<NoToken>()
-                    && let Ok(oldest) = node.store.oldest_unanchored().await
-                {
-                    note(&behind, oldest.map_or(0, |at| node.clock.now().since(at)));
+                let now = node.clock.now();
+                unkept = error.is::<Unkept>().then(|| unkept.unwrap_or(now));
+                let oldest = match unkept {
+                    None if error.is::<NoToken>() => {
+                        node.store.oldest_unanchored().await.ok().flatten()
+                    }
+                    since => since,
+                };
+                if let Some(at) = oldest {
+                    note(&behind, now.since(at));
                 }
                 tracing::warn!(error = format!("{error:#}"), "anchoring failed, trying again");
                 PAUSE
@@ -98,7 +111,7 @@ pub async fn anchor_waiting(
     let token = tsa.stamp(&root, now).await.context("the token")?;
     let count = leaves.len();
     let anchor = Anchor { token: token.der().to_vec(), root, at: token.gen_time(), leaves };
-    let kept = store.anchor(&anchor).await.context("storing the anchor")?;
+    let kept = store.anchor(&anchor).await.context(Unkept)?;
     Ok(if kept { count } else { 0 })
 }
 

@@ -341,6 +341,23 @@ impl Api {
         Ok(json)
     }
 
+    /// One text of each item of the inbox, such as `/message_id`, over all of its pages, in order.
+    ///
+    /// # Errors
+    /// A page is not to be had, or is none.
+    pub async fn inbox(&self, text: &str) -> Result<Vec<String>> {
+        let (mut all, mut after) = (Vec::new(), "s0".to_owned());
+        loop {
+            let page = self.get(&format!("/v1/inbox?limit=200&after={after}")).await?;
+            let items = page.pointer("/items").and_then(Value::as_array).context("no items")?;
+            all.extend(items.iter().map(|item| text_at(item, text)));
+            match page.pointer("/next").and_then(Value::as_str) {
+                Some(next) => after = next.to_owned(),
+                None => return Ok(all),
+            }
+        }
+    }
+
     /// Waits until an item of the inbox belongs to a message; looks without taking.
     ///
     /// # Errors

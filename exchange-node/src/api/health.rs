@@ -21,7 +21,7 @@ use crate::telemetry::{figures, outages};
 /// Longest wait for one dependency.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// What takes longer works, and is told to be slow: everything that leans on it is.
-const SLOW: Duration = Duration::from_secs(1);
+pub const SLOW: Duration = Duration::from_secs(1);
 /// How long a node says that it had to refuse calls.
 const RECENTLY: Duration = Duration::from_secs(10);
 

@@ -17,6 +17,7 @@ use signing::tsp::TsaClient;
 
 use super::{Call, Text, text};
 use crate::admission::Admission;
+use crate::api::health::SLOW;
 use crate::clock::{self, Clock as _};
 use crate::config::{BackboneSection, Config};
 use crate::directory::Follower;
@@ -25,8 +26,6 @@ use crate::roads::Road;
 
 /// Longest wait for one dependency.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Milliseconds after which what works is called slow.
-const SLOW_MS: u64 = 1_000;
 /// A certificate that ends sooner deserves a word.
 const SOON: i64 = 30 * DAY;
 
@@ -140,7 +139,7 @@ impl Visit<'_> {
             Err(error) => (None, format!("{error:#}")),
         };
         let ok = value.is_some();
-        let remedy = match (ok, ms > SLOW_MS) {
+        let remedy = match (ok, begin.elapsed() > SLOW) {
             (true, false) => None,
             (true, true) => Some(SLUGGISH.of(self.call.screen.lang)),
             (false, _) => Some(remedy.of(self.call.screen.lang)),

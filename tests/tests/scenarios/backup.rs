@@ -126,18 +126,6 @@ async fn traffic(sender: Api, stop: Arc<AtomicBool>, name: &'static str) -> Vec<
     told
 }
 
-async fn inbox(town: &Api) -> Vec<String> {
-    let (mut held, mut after) = (Vec::new(), "s0".to_owned());
-    loop {
-        let page = town.get(&format!("/v1/inbox?limit=200&after={after}")).await.unwrap();
-        held.extend(page["items"].as_array().unwrap().iter().map(|i| text_at(i, "/message_id")));
-        match page["next"].as_str() {
-            Some(next) => after = next.to_owned(),
-            None => return held,
-        }
-    }
-}
-
 /// Evidence chains, states and journal of the restored node are sound.
 fn examined(ground: &Ground, dir: &Path) {
     let config = dir.join("node.toml").display().to_string();
@@ -181,7 +169,7 @@ async fn the_disk_survives(ground: &Ground) {
         sender.until(id, |m| state(m) == "consigned").await.unwrap();
     }
     let town = net.town().await.unwrap();
-    let mut held = inbox(&town).await;
+    let mut held = town.inbox("/message_id").await.unwrap();
     held.sort();
     let mut told = told;
     told.sort();
@@ -249,7 +237,7 @@ async fn the_disk_is_lost(ground: &Ground) {
     // What waits is what was waiting, and what came meanwhile.
     sender.until(&down, |m| state(m) == "consigned").await.unwrap();
     let mut waiting: Vec<String> = [&early[1..], &late[1..], &[down]].concat();
-    let mut held = inbox(&town).await;
+    let mut held = town.inbox("/message_id").await.unwrap();
     waiting.sort();
     held.sort();
     assert_eq!(held, waiting, "lost or doubled");

@@ -66,19 +66,6 @@ async fn figure(api: &Api, name: &str) -> f64 {
     line.trim().parse().unwrap()
 }
 
-/// Subjects of the whole inbox, in its order.
-async fn subjects(town: &Api) -> Vec<String> {
-    let (mut all, mut after) = (Vec::new(), "s0".to_owned());
-    loop {
-        let page = town.get(&format!("/v1/inbox?limit=200&after={after}")).await.unwrap();
-        all.extend(page["items"].as_array().unwrap().iter().map(|i| text_at(i, "/subject")));
-        match page["next"].as_str() {
-            Some(next) => after = next.to_owned(),
-            None => return all,
-        }
-    }
-}
-
 /// What a look at the node tells while its broker is away.
 async fn told_so(sender: &Api, away: Instant) {
     let ready: Value =
@@ -140,7 +127,7 @@ async fn away_at_nominal_load(broker: &str) {
         outage
     );
     all_arrived(&net, &sender, &told).await;
-    let held = subjects(&net.town().await.unwrap()).await;
+    let held = net.town().await.unwrap().inbox("/subject").await.unwrap();
     assert_eq!(held.len(), told.len());
     for place in 0..CONVERSATIONS {
         let of: Vec<&String> =

@@ -58,25 +58,11 @@ async fn dialogue(api: &Api, conversation: &str, large: usize, small: usize) -> 
     sent
 }
 
-/// The messages of an inbox, in its order.
-async fn inbox(api: &Api) -> anyhow::Result<Vec<String>> {
-    let (mut held, mut after) = (Vec::new(), "s0".to_owned());
-    loop {
-        let page = api.get(&format!("/v1/inbox?limit=200&after={after}")).await?;
-        let items = page["items"].as_array().into_iter().flatten();
-        held.extend(items.map(|item| text_at(item, "/message_id")));
-        match page["next"].as_str() {
-            Some(next) => after = next.to_owned(),
-            None => return Ok(held),
-        }
-    }
-}
-
 /// Waits until the inbox holds so many; what it showed meanwhile never had a gap in `line`.
 async fn filled(api: &Api, count: usize, lines: &[&[String]]) -> Vec<String> {
     let end = Instant::now() + LONG;
     loop {
-        if let Ok(held) = inbox(api).await {
+        if let Ok(held) = api.inbox("/message_id").await {
             lines.iter().for_each(|line| assert_in_order(&held, line));
             if held.len() >= count {
                 return held;

@@ -73,16 +73,7 @@ pub(crate) async fn all_arrived(net: &Net, sender: &Api, told: &BTreeSet<String>
         }
     }
     let town = net.town().await.unwrap();
-    let mut held = Vec::new();
-    let mut after = "s0".to_owned();
-    loop {
-        let page = town.get(&format!("/v1/inbox?limit=200&after={after}")).await.unwrap();
-        held.extend(page["items"].as_array().unwrap().iter().map(|i| text_at(i, "/message_id")));
-        match page["next"].as_str() {
-            Some(next) => after = next.to_owned(),
-            None => break,
-        }
-    }
+    let held = town.inbox("/message_id").await.unwrap();
     assert_eq!(held.len(), told.len(), "doubled or lost");
     assert_eq!(&held.into_iter().collect::<BTreeSet<_>>(), told);
     net.fsck("etat").unwrap();
@@ -188,7 +179,7 @@ async fn e4_kafka_is_away_and_what_was_accepted_leaves_in_order_when_it_is_back(
     all_arrived(&net, &sender, &told).await;
     let (count, drained) = (told.len(), back.elapsed());
     eprintln!("e4 on Kafka: {count} messages arrived and were audited in {drained:.1?}");
-    let held = subjects(&net.town().await.unwrap()).await;
+    let held = net.town().await.unwrap().inbox("/subject").await.unwrap();
     for place in 0..CONVERSATIONS {
         let of: Vec<&String> =
             held.iter().filter(|s| s.starts_with(&format!("{place}/"))).collect();
@@ -213,12 +204,6 @@ async fn converse(sender: &Api, place: usize, count: usize) -> Vec<String> {
         told.push(text_at(&message, "/message_id"));
     }
     told
-}
-
-/// Subjects in an inbox of at most 200 items, in its order.
-async fn subjects(town: &Api) -> Vec<String> {
-    let page = town.get("/v1/inbox?limit=200&after=s0").await.unwrap();
-    page["items"].as_array().unwrap().iter().map(|item| text_at(item, "/subject")).collect()
 }
 
 /// Two working days without a node, sixteen conversations: each is told after 24 hours that nobody
@@ -269,7 +254,7 @@ async fn a_node_is_away_for_two_working_days_and_its_backlog_drains_in_order() {
     let sender = net.state().await.unwrap();
     let ids: BTreeSet<String> = told.iter().map(|(id, _)| id.clone()).collect();
     all_arrived(&net, &sender, &ids).await;
-    let held = subjects(&net.town().await.unwrap()).await;
+    let held = net.town().await.unwrap().inbox("/subject").await.unwrap();
     assert_eq!(held.len(), told.len());
     for place in 0..conversations.len() {
         let of = |subject: &&String| subject.starts_with(&format!("{place}/"));

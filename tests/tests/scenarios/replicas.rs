@@ -145,16 +145,7 @@ async fn delivered_once(ground: &Ground, told: &BTreeSet<String>) {
         agency.until(id, |m| state(m) == "consigned").await.unwrap();
     }
     let town = ground.net.member(1, 0).await.unwrap();
-    let mut held = Vec::new();
-    let mut after = "s0".to_owned();
-    loop {
-        let page = town.get(&format!("/v1/inbox?limit=200&after={after}")).await.unwrap();
-        held.extend(page["items"].as_array().unwrap().iter().map(|i| text_at(i, "/message_id")));
-        match page["next"].as_str() {
-            Some(next) => after = next.to_owned(),
-            None => break,
-        }
-    }
+    let held = town.inbox("/message_id").await.unwrap();
     assert_eq!(held.len(), told.len(), "doubled");
     assert_eq!(held.into_iter().collect::<BTreeSet<_>>(), *told);
     ground.net.fsck("etat").unwrap();
