@@ -180,7 +180,8 @@ pub struct Options {
     /// Kafka: the largest batch of records that a lane takes, at least [`MIN_MAX_BYTES`], which is
     /// the default. Refused elsewhere, where no lane has such a limit.
     pub max_bytes: Option<u32>,
-    /// Longest wait for a confirmation, a connection, or another answer of the broker.
+    /// Longest wait for a confirmation, a connection, or another answer of the broker. AMQP: a reader
+    /// that gets nothing for half of it looks whether frames wait.
     pub confirm_timeout: Duration,
     /// Embedded: how long a silent process keeps its frames.
     pub lease: Duration,

@@ -129,9 +129,10 @@ impl Amqp {
             Some(channel) => channel,
             None => self.bulk_out.channel().await?,
         };
-        let found = within(self.options.confirm_timeout, topology::look(&channel, lane)).await?;
+        let look = topology::look(&channel, lane);
+        let (waiting, _) = within(self.options.confirm_timeout, look).await?;
         *kept() = Some(channel);
-        Ok(found)
+        Ok(waiting)
     }
 
     /// Sends one frame; its confirmation comes later.

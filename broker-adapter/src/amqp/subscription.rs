@@ -22,6 +22,9 @@ use crate::{
 /// Between attempts to reconnect: from the first, doubling, to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
+/// Looks in a row, for each consumer of the queue, until a consumer counts as lost.
+const LOOKS: u32 = 2;
+
 /// A reader of one queue.
 pub(super) struct Reader {
     link: Arc<Link>,
@@ -30,6 +33,8 @@ pub(super) struct Reader {
     live: Option<Live>,
     /// How many channels there were: receipts of an older one are void.
     lot: u64,
+    /// Looks in a row that found frames which the broker did not hand out.
+    passed_over: u32,
 }
 
 struct Live {
@@ -47,7 +52,7 @@ impl Reader {
         source: Destination,
         options: Arc<Options>,
     ) -> Result<Self, BackboneError> {
-        let mut reader = Self { link, source, options, live: None, lot: 0 };
+        let mut reader = Self { link, source, options, live: None, lot: 0, passed_over: 0 };
         reader.live = Some(reader.consume().await?);
         Ok(reader)
     }
@@ -76,14 +81,27 @@ impl Reader {
                 }
             })
         };
-        let consumer = within(self.options.confirm_timeout, start).await?;
-        Ok(Live { channel, consumer, outstanding: BTreeSet::new(), returned: HashSet::new() })
+        match within(self.options.confirm_timeout, start).await {
+            Ok(consumer) => Ok(Live {
+                channel,
+                consumer,
+                outstanding: BTreeSet::new(),
+                returned: HashSet::new(),
+            }),
+            Err(error) => {
+                // A consumer that the broker makes too late would be handed frames that nobody
+                // reads: it goes with its channel.
+                close_soon(channel, None);
+                Err(error)
+            }
+        }
     }
 
     /// The consumer, rebuilt as often as it takes. A broker that starts may refuse at first; what
     /// is still refused after the time of a confirmation is meant.
     async fn alive(&mut self) -> Result<&mut Live, BackboneError> {
         if self.live.is_none() {
+            tracing::info!(lane = self.source.name(), "reading stopped: connecting again");
             let start = Instant::now();
             let mut pause = PAUSES.0;
             let live = loop {
@@ -101,9 +119,38 @@ impl Reader {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(PAUSES.1);
             };
+            let away = start.elapsed().as_secs_f32();
+            tracing::info!(lane = self.source.name(), away, "reading goes on");
             self.live = Some(live);
         }
         self.live.as_mut().ok_or(BackboneError::Closed)
+    }
+
+    /// Nothing came for a while. A broker that came back, or a queue that changed its leader, may
+    /// have lost the consumer without a word: then frames wait and are handed to nobody. Who shares
+    /// the queue may be waiting for its turn, and is patient.
+    async fn look_around(&mut self) {
+        let idle = self.live.as_ref().is_some_and(|live| live.outstanding.is_empty());
+        let found = within(self.options.confirm_timeout, self.look()).await;
+        let (waiting, readers) = match found {
+            Ok(found) => found,
+            Err(error) => return tracing::debug!(%error, "cannot look at the lane"),
+        };
+        self.passed_over = if idle && waiting > 0 { self.passed_over.saturating_add(1) } else { 0 };
+        if self.passed_over >= LOOKS.saturating_mul(readers.max(1)) {
+            let lane = self.source.name();
+            tracing::warn!(lane, waiting, "the broker has frames and hands out none: reading anew");
+            self.passed_over = 0;
+            self.live = None;
+        }
+    }
+
+    /// Frames that are ready in the queue, and its consumers.
+    async fn look(&self) -> Result<(u64, u32), BackboneError> {
+        let channel = self.link.channel().await?;
+        let found = topology::look(&channel, &self.source).await;
+        close_soon(channel, None);
+        found
     }
 
     /// Tells the broker; when that fails the channel is given up, and its frames come back.
@@ -131,13 +178,17 @@ impl Reader {
 /// consumer first, and the next reader would be given newer frames before those come back.
 impl Drop for Live {
     fn drop(&mut self) {
-        let (channel, consumer) = (self.channel.clone(), self.consumer.clone());
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move {
-                let _ = channel.close(200, "done".into()).await;
-                drop(consumer);
-            });
-        }
+        close_soon(self.channel.clone(), Some(self.consumer.clone()));
+    }
+}
+
+/// Closes a channel in its own time; its consumer is kept until then.
+fn close_soon(channel: Channel, consumer: Option<Consumer>) {
+    if let Ok(runtime) = Handle::try_current() {
+        runtime.spawn(async move {
+            let _ = channel.close(200, "done".into()).await;
+            drop(consumer);
+        });
     }
 }
 
@@ -174,13 +225,22 @@ impl Live {
 impl Subscription for Reader {
     async fn next(&mut self, max: usize) -> Result<Vec<Received>, BackboneError> {
         loop {
+            let quiet = self.options.confirm_timeout / 2;
             let live = self.alive().await?;
-            // The only wait; what follows it cannot be cancelled halfway.
-            let Some(Ok(first)) = live.consumer.next().await else {
-                tracing::debug!(lane = self.source.name(), "lost the consumer");
-                self.live = None;
-                continue;
+            // The last wait; what follows it cannot be cancelled halfway.
+            let first = match tokio::time::timeout(quiet, live.consumer.next()).await {
+                Ok(Some(Ok(first))) => first,
+                Ok(_) => {
+                    tracing::debug!(lane = self.source.name(), "lost the consumer");
+                    self.live = None;
+                    continue;
+                }
+                Err(_) => {
+                    self.look_around().await;
+                    continue;
+                }
             };
+            self.passed_over = 0;
             let lot = self.lot;
             let Some(live) = self.live.as_mut() else { continue };
             let first = wire::received(first, lot);

@@ -86,12 +86,16 @@ pub(super) async fn provision(
     Ok(())
 }
 
-/// How many frames wait in a lane's queue. The channel is of no use after an error.
-pub(super) async fn look(channel: &Channel, lane: &Destination) -> Result<u64, BackboneError> {
+/// How many frames are ready in a lane's queue, and how many consumers it has. The channel is of no
+/// use after an error.
+pub(super) async fn look(
+    channel: &Channel,
+    lane: &Destination,
+) -> Result<(u64, u32), BackboneError> {
     let options = QueueDeclareOptions { passive: true, ..Default::default() };
     let name = short(&queue(lane))?;
     match channel.queue_declare(name, options, FieldTable::default()).await {
-        Ok(found) => Ok(u64::from(found.message_count())),
+        Ok(found) => Ok((u64::from(found.message_count()), found.consumer_count())),
         Err(error) if is_soft(&error, &AMQPSoftError::NOTFOUND) => {
             Err(BackboneError::UnknownLane(lane.clone()))
         }

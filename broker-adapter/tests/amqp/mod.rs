@@ -46,6 +46,7 @@ async fn amqp_with_a_broker_of_its_own() {
     lanes_are_as_configured(&service, &url).await;
     a_lower_limit(&service, &url).await;
     away_at_first(&service, &url).await;
+    a_forgotten_reader(&service, &url).await;
     let memory = ["set_vm_memory_high_watermark", "absolute"];
     short_of(&service, &url, &[memory[0], memory[1], "20MB"], &[memory[0], memory[1], "512MB"])
         .await;
@@ -115,6 +116,30 @@ async fn away_at_first(service: &Service, url: &str) {
     };
     assert_eq!(backbone.publish(vec![(to, frame)]).await, [Outcome::Confirmed]);
     assert_eq!(reader.next(1).await.unwrap().first().unwrap().frame.id, "late");
+}
+
+/// The broker forgets the consumer of a lane and tells nobody, as may happen when it comes back from a
+/// crash: the reader finds out that frames wait which it is not given.
+async fn a_forgotten_reader(service: &Service, url: &str) {
+    let node = services::node();
+    let options = Options { confirm_timeout: Duration::from_secs(4), ..Options::default() };
+    let backbone = open(url, options).await.unwrap();
+    backbone.provision(&node).await.unwrap();
+    for lane in [Lane::Message, Lane::Evidence] {
+        let to = Destination { node: node.clone(), lane };
+        let mut reader = backbone.subscribe(&node, lane).await.unwrap();
+        let forget = format!(
+            "{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, <<\"pli.{to}\">>)), \
+             [ra:process_command(amqqueue:get_pid(Q), \
+              rabbit_fifo:make_checkout({{element(2, C), element(1, C)}}, cancel, #{{}})) \
+              || C <- rabbit_amqqueue:consumers(Q)], rabbit_amqqueue:consumers(Q).",
+            to = format_args!("{node}.{lane}")
+        );
+        assert_eq!(service.run("ctl", &["-q", "eval", &forget]).unwrap(), "[]");
+        assert_eq!(backbone.publish(vec![(to, frame(1))]).await, [Outcome::Confirmed]);
+        let found = tokio::time::timeout(Duration::from_secs(60), reader.next(1)).await;
+        assert_eq!(found.unwrap().unwrap().first().unwrap().frame.id, "1");
+    }
 }
 
 /// What `rabbitmqctl` says of the queues is what the options asked for.
