@@ -10,7 +10,7 @@
 //! own, so that small messages and evidence do not wait behind it; of one order key nothing goes
 //! before it, since only the head of a key is ever claimed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -97,6 +97,38 @@ pub async fn run(node: Arc<Node>, stop: CancellationToken) {
 
 type Waiting = Vec<(Claimed, Publication)>;
 
+/// Why a dispatch is not sent any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum GivenUp {
+    /// Its sender was told that it was not sent.
+    Told,
+    /// Its time to be sent is over, or will be while it is on its way. Only the engine's word ends
+    /// it: where another process may have sent it, the sender is told that nobody knows (RB22), and
+    /// then it is sent after all.
+    Soon(Timestamp),
+}
+
+impl GivenUp {
+    fn of(delivery: &Delivery, now: Timestamp) -> Option<Self> {
+        match delivery.timers.relay_send {
+            _ if delivery.phase == Phase::RelayFailed => Some(Self::Told),
+            Some(at) if at <= now.plus(MINUTE) => Some(Self::Soon(at.max(now))),
+            _ => None,
+        }
+    }
+
+    fn settlement(self, claim: &Claimed) -> Settlement {
+        match self {
+            Self::Told => Settlement::Done(claim.id),
+            Self::Soon(at) => Settlement::Retry {
+                id: claim.id,
+                due: at.plus(SECOND),
+                error: "its time to be sent is over".to_owned(),
+            },
+        }
+    }
+}
+
 impl Publisher {
     /// What is in hand, and what a look into the queue finds.
     async fn claimed(&self, now: Timestamp) -> Result<Vec<Claimed>, StoreError> {
@@ -127,23 +159,21 @@ impl Publisher {
             self.node.roads.all().map(|road| (Arc::clone(road), Waiting::new())).collect();
         let mut settled = Vec::new();
         for claim in claimed {
-            match Publication::from_bytes(&claim.effect.payload) {
-                Some(Publication { what: Payload::Dispatch { .. }, delivery, .. })
-                    if given_up.contains(&delivery) =>
-                {
-                    settled.push(Settlement::Done(claim.id));
-                }
-                Some(publication) if publication.what.travels_apart() => {
-                    self.start(claim, publication);
-                }
-                Some(publication) => {
+            let Some(publication) = Publication::from_bytes(&claim.effect.payload) else {
+                settled.push(dead(&claim, "a publication cannot be read".to_owned()));
+                continue;
+            };
+            let dispatch = matches!(publication.what, Payload::Dispatch { .. });
+            match given_up.get(&publication.delivery) {
+                Some(why) if dispatch => settled.push(why.settlement(&claim)),
+                _ if publication.what.travels_apart() => self.start(claim, publication),
+                _ => {
                     let road = self.node.roads.towards(&publication.to, &directory.directory);
                     let queue = small.iter_mut().find(|(r, _)| Arc::ptr_eq(r, road));
                     if let Some((_, waiting)) = queue {
                         waiting.push((claim, publication));
                     }
                 }
-                None => settled.push(dead(&claim, "a publication cannot be read".to_owned())),
             }
         }
         settle(&self.node, &settled, now).await?;
@@ -166,21 +196,16 @@ impl Publisher {
         &self,
         claimed: &[Claimed],
         now: Timestamp,
-    ) -> Result<HashSet<DeliveryId>, StoreError> {
+    ) -> Result<HashMap<DeliveryId, GivenUp>, StoreError> {
         let late = |c: &&Claimed| c.attempts > 0 || now.since(c.effect.due) > MINUTE;
         let late: Vec<DeliveryId> =
             claimed.iter().filter(late).filter_map(|c| c.effect.delivery).collect();
         if late.is_empty() {
-            return Ok(HashSet::new());
+            return Ok(HashMap::new());
         }
         let loaded = self.node.store.load(&[], &late, &[]).await?;
-        // On its way for up to a minute: the timer must not run out meanwhile.
-        let soon = now.plus(MINUTE);
-        let over = |d: &Delivery| {
-            d.phase == Phase::RelayFailed || d.timers.relay_send.is_some_and(|at| at <= soon)
-        };
         let all = loaded.deliveries.into_iter();
-        Ok(all.filter(|(_, (d, _))| over(d)).map(|(id, _)| id).collect())
+        Ok(all.filter_map(|(id, (d, _))| Some((id, GivenUp::of(&d, now)?))).collect())
     }
 
     /// Of several roads each has rounds of its own, so that one that is blocked does not hold up
@@ -245,9 +270,10 @@ impl Publisher {
     async fn take_turn(&self, claim: Claimed, publication: Publication) -> Result<(), StoreError> {
         let now = self.node.clock.now();
         if matches!(publication.what, Payload::Dispatch { .. })
-            && !self.given_up(std::slice::from_ref(&claim), now).await?.is_empty()
+            && let given_up = self.given_up(std::slice::from_ref(&claim), now).await?
+            && let Some(why) = given_up.get(&publication.delivery)
         {
-            return settle(&self.node, &[Settlement::Done(claim.id)], now).await;
+            return settle(&self.node, &[why.settlement(&claim)], now).await;
         }
         let road = self.node.road_to(&publication.to);
         self.carry(&road, vec![(claim, publication)], now).await
