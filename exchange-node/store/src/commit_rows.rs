@@ -88,8 +88,23 @@ async fn deliveries(tx: &mut Tx, changes: &[&Change]) -> Result<bool, StoreError
             return Ok(false);
         }
     }
-    inbox::follow(tx, inserts.into_iter().chain(updates)).await?;
+    let held = held(changes, &inserts);
+    inbox::follow(tx, inserts.into_iter().chain(updates), &held).await?;
     Ok(true)
+}
+
+/// Octets of content of the new deliveries, whose keys come with them.
+fn held(changes: &[&Change], inserts: &[&DeliveryWrite]) -> HashMap<DeliveryId, u64> {
+    let mut octets: HashMap<_, u64> = inserts.iter().map(|w| (w.delivery.id, 0)).collect();
+    let mut known = HashSet::new();
+    for key in changes.iter().flat_map(|c| &c.keys) {
+        if let Some(sum) = octets.get_mut(&key.delivery)
+            && known.insert((key.delivery, key.document))
+        {
+            *sum = sum.saturating_add(key.cipher_size);
+        }
+    }
+    octets
 }
 
 async fn delivery_rows(

@@ -1,6 +1,9 @@
 //! The inbox of members: deliveries that wait to be accepted or fetched.
 
+use std::collections::HashMap;
+
 use exchange_core::state::Phase;
+use schemas::ids::DeliveryId;
 use uuid::Uuid;
 
 use crate::StoreError;
@@ -8,6 +11,7 @@ use crate::db::{Args, Db, Tx};
 use crate::read::{self, DeliveryRaw};
 use crate::rows::{DeliveryRow, DeliveryWrite, InboxQuery};
 use crate::sql;
+use crate::text::signed;
 
 /// Whether a delivery in this phase waits for its recipient.
 const fn waits(phase: Phase) -> bool {
@@ -16,10 +20,11 @@ const fn waits(phase: Phase) -> bool {
 
 /// Follows written deliveries: they enter the inbox when they begin to wait for a member of this
 /// node, and leave it when they stop. Positions are drawn on entry, so that a cursor never passes
-/// an item that becomes available later.
+/// an item that becomes available later. `octets` knows what those hold that are new.
 pub(crate) async fn follow<'a>(
     tx: &mut Tx,
     writes: impl Iterator<Item = &'a DeliveryWrite>,
+    octets: &HashMap<DeliveryId, u64>,
 ) -> Result<(), StoreError> {
     let of_members = writes.filter_map(|w| w.recipient_member.as_deref().map(|m| (m, &w.delivery)));
     let (enter, leave): (Vec<_>, Vec<_>) = of_members.partition(|(_, d)| waits(d.phase));
@@ -27,7 +32,8 @@ pub(crate) async fn follow<'a>(
         let args = Args::new()
             .ids(enter.iter().map(|(_, d)| d.id.0))
             .texts(enter.iter().map(|(member, _)| *member))
-            .texts(enter.iter().map(|(_, d)| d.phase.name()));
+            .texts(enter.iter().map(|(_, d)| d.phase.name()))
+            .ints(enter.iter().map(|(_, d)| octets.get(&d.id).copied().map(signed)));
         tx.execute(sql::INBOX_INSERT, args).await?;
     }
     if !leave.is_empty() {

@@ -23,6 +23,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/sqlite/0003_queue_kept.sql"),
         include_str!("../migrations/postgres/0003_queue_kept.sql"),
     ),
+    (
+        4,
+        "inbox octets",
+        include_str!("../migrations/sqlite/0004_inbox_octets.sql"),
+        include_str!("../migrations/postgres/0004_inbox_octets.sql"),
+    ),
 ];
 
 const TABLE: &str =

@@ -132,11 +132,15 @@ pub(super) async fn the_inbox(url: String) -> Result<(), Wrong> {
     same("of somebody else", store.inbox(&one("x", seen.1)).await?.len(), 0)
 }
 
-/// What waits for members, in deliveries and octets of content: what is taken makes room.
+/// What waits for members, in deliveries and octets of content: what is taken makes room. One waits
+/// from the time when it came, the other enters the inbox later.
 pub(super) async fn what_waits_for_members(url: String) -> Result<(), Wrong> {
     let store = open(&url).await?;
     let (first, second) = (Sample::new(SIRET, 1)?, Sample::new(SIRET, 1)?);
-    for (cause, sample, sizes) in [("a", &first, &[100, 20][..]), ("b", &second, &[3][..])] {
+    let (at_once, later) = (Phase::Consigned, Phase::Relayed);
+    for (cause, sample, phase, sizes) in
+        [("a", &first, at_once, &[100, 20][..]), ("b", &second, later, &[3][..])]
+    {
         let delivery = sample.first()?.id;
         let key = |size: &u64| DeliveryKey {
             delivery,
@@ -146,12 +150,15 @@ pub(super) async fn what_waits_for_members(url: String) -> Result<(), Wrong> {
             wrapped_key: vec![1],
         };
         let mut arrival = sample.arrival(cause);
-        arrival.deliveries = vec![received(sample, Phase::Consigned, None)?];
+        arrival.deliveries = vec![received(sample, phase, None)?];
         arrival.keys = sizes.iter().map(key).collect();
         written(store.as_ref(), &[arrival]).await?;
     }
     let asked = ["m".to_owned(), "nobody".to_owned()];
     let waits = async || store.inboxes(&asked).await;
+    same("the first", waits().await?, [("m".to_owned(), 1, 120)])?;
+    let entered = moved("entered", received(&second, Phase::Consigned, Some(1))?);
+    written(store.as_ref(), &[entered]).await?;
     same("both", waits().await?, [("m".to_owned(), 2, 123)])?;
     let taken = moved("taken", received(&first, Phase::HandedOver, Some(1))?);
     written(store.as_ref(), &[taken]).await?;
