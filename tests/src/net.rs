@@ -9,6 +9,8 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::services::last_lines;
+
 /// Longest wait for something that should happen at once.
 pub const SOON: Duration = Duration::from_secs(30);
 
@@ -220,8 +222,7 @@ impl Drop for Net {
         if std::thread::panicking() {
             for log in ["etat/log", "cd-34/log"] {
                 let text = std::fs::read_to_string(self.dir().join(log)).unwrap_or_default();
-                let last: Vec<&str> = text.lines().rev().take(15).collect();
-                eprintln!("--- {log}\n{}", last.into_iter().rev().collect::<Vec<_>>().join("\n"));
+                eprintln!("--- {log}\n{}", last_lines(&text, 40));
             }
         }
         let _ = self.run(&["localnet", "down", "--dir", &dir]);

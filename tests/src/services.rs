@@ -92,8 +92,42 @@ impl Service {
     }
 }
 
+impl Service {
+    /// What it has to say of a test that failed.
+    fn confess(&self) {
+        if self.script.ends_with("rabbitmq") {
+            let columns = ["-q", "list_queues", "name", "messages_ready"];
+            let more = ["messages_unacknowledged", "consumers", "state", "leader"];
+            for table in [[&columns[..], &more[..]].concat(), vec!["-q", "list_consumers"]] {
+                let said = self.run("ctl", &table).unwrap_or_else(|error| error.to_string());
+                eprintln!("--- rabbitmqctl {}\n{said}", table.join(" "));
+            }
+        }
+        let logs = ["log", "logs", ""].map(|place| self.data().join(place));
+        let entries = logs.iter().filter_map(|place| std::fs::read_dir(place).ok()).flatten();
+        for log in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+            let text = match log.extension() {
+                Some(kind) if kind == "log" => std::fs::read(&log).unwrap_or_default(),
+                _ => continue,
+            };
+            eprintln!("--- {}\n{}", log.display(), last_lines(&String::from_utf8_lossy(&text), 40));
+        }
+    }
+}
+
+/// The end of a text, of which no line is longer than a screen can show.
+#[must_use]
+pub fn last_lines(text: &str, most: usize) -> String {
+    let cut = |line: &str| line.chars().take(300).collect::<String>();
+    let last: Vec<String> = text.lines().rev().take(most).map(cut).collect();
+    last.into_iter().rev().collect::<Vec<_>>().join("\n")
+}
+
 impl Drop for Service {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.confess();
+        }
         let _ = self.kill();
     }
 }
