@@ -220,7 +220,7 @@ impl Drop for Net {
     fn drop(&mut self) {
         let dir = self.dir().display().to_string();
         if std::thread::panicking() {
-            for log in ["etat/log", "cd-34/log"] {
+            for log in ["cd-34/log", "etat/log"] {
                 let text = std::fs::read_to_string(self.dir().join(log)).unwrap_or_default();
                 eprintln!("--- {log}\n{}", last_lines(&text, 40));
             }

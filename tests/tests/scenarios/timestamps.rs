@@ -2,18 +2,20 @@
 //! is anchored in order and says how late.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::routing::post;
-use serde_json::Value;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
 use signing::authority::{Authority, AuthorityName, Profile, Subject};
 use signing::signer::Algorithm;
 use signing::tsa::Tsa;
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::{Connection as _, Executor as _, SqliteConnection};
 use tests::judges;
-use tests::net::{Net, state, text_at};
+use tests::net::{Api, Net, state, text_at};
 
 const HOUR: i64 = 3_600;
 
@@ -79,6 +81,57 @@ async fn e5_without_a_timestamp_authority_messages_flow_and_proofs_follow_late_a
     let fresh = sender.send_pdf("34172", "in time").await.unwrap();
     let fresh = sender.until(&text_at(&fresh, "/message_id"), all_anchored).await.unwrap();
     assert!(fresh["deliveries"][0]["evidence"][0]["delay_seconds"].is_null());
+}
+
+/// What a letter of this text is answered: `accepted`, or the code of the problem.
+async fn answer_to(sender: &Api, text: &str) -> String {
+    let id = sender.pdf(text).await.unwrap();
+    let message = json!({
+        "recipients": [{ "cog": "34172" }], "process": "AEC", "documents": [{ "id": id }],
+    });
+    match sender.send(&message).await.unwrap() {
+        (StatusCode::CREATED, _) => "accepted".to_owned(),
+        (status, problem) => {
+            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{problem}");
+            text_at(&problem, "/code")
+        }
+    }
+}
+
+/// Letters until one is answered so.
+async fn until_answered(sender: &Api, answer: &str) {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        let said = answer_to(sender, answer).await;
+        if said == answer {
+            return;
+        }
+        assert!(Instant::now() < end, "still {said}, not {answer}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// An archive that takes everything but anchors is as bad as an authority that gives no token: no
+/// promise is made that would not be proved, and the door opens by itself.
+#[tokio::test]
+async fn an_archive_that_keeps_no_anchor_lets_no_letter_in_until_it_does() {
+    let mut net = Net::up().unwrap();
+    net.kill("etat").unwrap();
+    net.set("PLI__LIMITS__MAX_UNANCHORED_AGE_S", "1");
+    net.start(&[]).unwrap();
+    let sender = net.state().await.unwrap();
+    assert_eq!(answer_to(&sender, "before").await, "accepted");
+    let url = format!("sqlite://{}", net.dir().join("etat/node.db").display());
+    let mut database = SqliteConnection::connect(&url).await.unwrap();
+    let refuse = "create trigger kept_out before insert on anchors
+                  begin select raise(abort, 'kept out'); end";
+    database.execute(refuse).await.unwrap();
+    until_answered(&sender, "timestamp-unavailable").await;
+    database.execute("drop trigger kept_out").await.unwrap();
+    until_answered(&sender, "accepted").await;
+    let last = sender.send_pdf("34172", "afterwards").await.unwrap();
+    sender.until(&text_at(&last, "/message_id"), all_anchored).await.unwrap();
+    net.fsck("etat").unwrap();
 }
 
 /// Every anchor holds what comes next in the archive, and none is older than the one before.
