@@ -19,6 +19,19 @@ const FILLED_AGAIN: [&str; 4] = [
      from generate_series(1, 10000) as n",
 ];
 
+/// An inbox of which a few items come from a version that did not say what they hold.
+const INBOX_OF_MANY: [&str; 5] = [
+    "insert into inbox (delivery, member, phase, octets)
+     select gen_random_uuid(), 'm', 'consigned', nullif(n % 10000, 0)
+     from generate_series(1, 200000) as n",
+    "insert into delivery_keys (delivery, document, cipher_sha256, cipher_size, wrapped_key)
+     select delivery, gen_random_uuid(), decode(md5(delivery::text), 'hex'), 7, 'k'
+     from inbox order by seq limit 50000",
+    "vacuum analyze inbox",
+    "vacuum analyze delivery_keys",
+    "set enable_seqscan = off",
+];
+
 /// Statements, and what stands for their parameters.
 const BY_ID: [(&str, &str, &[&str]); 3] = [
     (
@@ -48,12 +61,38 @@ async fn rows_of_the_queue_are_found_by_their_ids_whatever_was_seen_of_it() {
         database.execute(statement).await.unwrap();
     }
     for (name, statement, values) in BY_ID {
-        let statement = values.iter().enumerate().fold(statement.to_owned(), |text, (n, value)| {
-            text.replace(&format!("${}", n + 1), &format!("({value})"))
-        });
-        let explain = AssertSqlSafe(format!("explain {statement}"));
-        let plan: Vec<(String,)> = sqlx::query_as(explain).fetch_all(&mut database).await.unwrap();
-        let plan: Vec<String> = plan.into_iter().map(|(line,)| line).collect();
-        assert!(plan.iter().any(|line| line.contains("queue_pkey")), "{name}: {plan:#?}");
+        let plan = plan(&mut database, statement, values).await.unwrap();
+        assert!(plan.contains("queue_pkey"), "{name}: {plan}");
     }
+}
+
+/// What waits for a member is counted from the rows of its inbox; only those that do not say what
+/// they hold, which an index of their own finds, cost a look at their keys.
+#[tokio::test]
+async fn what_waits_for_a_member_is_counted_without_its_keys() {
+    let Some(server) = Server::find() else { return };
+    let url = server.fresh("usage").await.unwrap();
+    exchange_store::open(&url).await.unwrap().close().await;
+    let mut database = PgConnection::connect(&url).await.unwrap();
+    for statement in INBOX_OF_MANY {
+        database.execute(statement).await.unwrap();
+    }
+    let usage = include_str!("../sql/postgres/inbox_usage.sql");
+    let plan = plan(&mut database, usage, &["array['m']"]).await.unwrap();
+    assert!(plan.contains("inbox_unweighed"), "{plan}");
+    assert!(plan.contains("Parallel") && plan.contains("inbox_member"), "{plan}");
+}
+
+/// The lines of a plan, as a node's connections make them.
+async fn plan(
+    database: &mut PgConnection,
+    statement: &str,
+    values: &[&str],
+) -> sqlx::Result<String> {
+    let statement = values.iter().enumerate().fold(statement.to_owned(), |text, (n, value)| {
+        text.replace(&format!("${}", n + 1), &format!("({value})"))
+    });
+    let explain = AssertSqlSafe(format!("explain {statement}"));
+    let plan: Vec<(String,)> = sqlx::query_as(explain).fetch_all(database).await?;
+    Ok(plan.into_iter().map(|(line,)| line).collect::<Vec<_>>().join("\n"))
 }

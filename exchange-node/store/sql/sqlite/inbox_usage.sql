@@ -1,7 +1,15 @@
--- What waits for members: how many deliveries, and how many octets of content.
-select i.member, count(*), coalesce(sum(coalesce(i.octets, (
-  select coalesce(sum(k.cipher_size), 0) from delivery_keys as k where k.delivery = i.delivery
-))), 0)
-from inbox as i
-where i.member in (select j.value->>0 from json_each($1) as j)
-group by i.member
+-- What waits for members: how many deliveries, and how many octets of content. Of few items it is
+-- not known, and their keys tell.
+select known.member, known.items, known.octets + coalesce(others.octets, 0)
+from (
+  select i.member, count(*) as items, coalesce(sum(i.octets), 0) as octets
+  from inbox as i
+  where i.member in (select j.value->>0 from json_each($1) as j)
+  group by i.member
+) as known
+left join (
+  select n.member, sum(k.cipher_size) as octets
+  from inbox as n join delivery_keys as k on k.delivery = n.delivery
+  where n.member in (select j.value->>0 from json_each($1) as j) and n.octets is null
+  group by n.member
+) as others on others.member = known.member
