@@ -97,33 +97,42 @@ impl Reader {
         }
     }
 
-    /// The consumer, rebuilt as often as it takes. A broker that starts may refuse at first; what
-    /// is still refused after the time of a confirmation is meant.
+    /// The consumer, rebuilt when it was lost.
     async fn alive(&mut self) -> Result<&mut Live, BackboneError> {
         if self.live.is_none() {
-            tracing::info!(lane = self.source.name(), "reading stopped: connecting again");
-            let start = Instant::now();
-            let mut pause = PAUSES.0;
-            let live = loop {
-                match self.consume().await {
-                    Ok(live) => break live,
-                    Err(BackboneError::Unreachable(why)) => {
-                        tracing::debug!(why, "cannot consume, trying again");
-                    }
-                    Err(BackboneError::Closed) => return Err(BackboneError::Closed),
-                    Err(error) if start.elapsed() > self.options.confirm_timeout => {
-                        return Err(error);
-                    }
-                    Err(error) => tracing::debug!(%error, "cannot consume, trying again"),
-                }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(PAUSES.1);
-            };
-            let away = start.elapsed().as_secs_f32();
-            tracing::info!(lane = self.source.name(), away, "reading goes on");
-            self.live = Some(live);
+            self.live = Some(self.consume_again().await?);
         }
         self.live.as_mut().ok_or(BackboneError::Closed)
+    }
+
+    /// Consumes anew, tried as often as it takes. A broker that starts may refuse at first; what is
+    /// still refused after the time of a confirmation is meant. Whoever operates the node is told
+    /// when reading stops and goes on, and in between, now and then, what is in its way.
+    async fn consume_again(&mut self) -> Result<Live, BackboneError> {
+        let (lane, limit) = (self.source.name(), self.options.confirm_timeout);
+        tracing::info!(lane, "reading stopped: connecting again");
+        let start = Instant::now();
+        let (mut pause, mut told) = (PAUSES.0, start);
+        loop {
+            let error = match self.consume().await {
+                Ok(live) => {
+                    tracing::info!(lane, away_s = start.elapsed().as_secs(), "reading goes on");
+                    return Ok(live);
+                }
+                Err(BackboneError::Closed) => return Err(BackboneError::Closed),
+                Err(error) => error,
+            };
+            let away = start.elapsed();
+            if away > limit && !matches!(error, BackboneError::Unreachable(_)) {
+                return Err(error);
+            }
+            if told.elapsed() >= limit {
+                told = Instant::now();
+                tracing::warn!(lane, away_s = away.as_secs(), %error, "still not read");
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSES.1);
+        }
     }
 
     /// Nothing came for a while. A broker that came back, or a queue that changed its leader, may
