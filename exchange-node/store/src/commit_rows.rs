@@ -93,14 +93,15 @@ async fn deliveries(tx: &mut Tx, changes: &[&Change]) -> Result<bool, StoreError
     Ok(true)
 }
 
-/// Octets of content of the new deliveries, whose keys come with them.
+/// Octets of content of the new deliveries whose keys come with them; of others nothing is known
+/// here.
 fn held(changes: &[&Change], inserts: &[&DeliveryWrite]) -> HashMap<DeliveryId, u64> {
-    let mut octets: HashMap<_, u64> = inserts.iter().map(|w| (w.delivery.id, 0)).collect();
-    let mut known = HashSet::new();
+    let new: HashSet<DeliveryId> = inserts.iter().map(|w| w.delivery.id).collect();
+    let mut seen = HashSet::new();
+    let mut octets: HashMap<DeliveryId, u64> = HashMap::new();
     for key in changes.iter().flat_map(|c| &c.keys) {
-        if let Some(sum) = octets.get_mut(&key.delivery)
-            && known.insert((key.delivery, key.document))
-        {
+        if new.contains(&key.delivery) && seen.insert((key.delivery, key.document)) {
+            let sum = octets.entry(key.delivery).or_default();
             *sum = sum.saturating_add(key.cipher_size);
         }
     }
