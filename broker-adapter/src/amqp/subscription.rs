@@ -148,7 +148,12 @@ impl Reader {
         self.passed_over = if idle && waiting > 0 { self.passed_over.saturating_add(1) } else { 0 };
         if self.passed_over >= LOOKS.saturating_mul(readers.max(1)) {
             let lane = self.source.name();
-            tracing::warn!(lane, waiting, "the broker has frames and hands out none: reading anew");
+            // Beside others it is no news: a backlog may be theirs, one of them being the reader.
+            if readers > 1 {
+                tracing::debug!(lane, waiting, readers, "for others, or lost: reading anew");
+            } else {
+                tracing::warn!(lane, waiting, "the broker hands out no frames: reading anew");
+            }
             self.passed_over = 0;
             self.live = None;
         }
