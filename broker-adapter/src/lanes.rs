@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 use schemas::ids::NodeId;
@@ -53,6 +54,17 @@ pub struct Destination {
     pub node: NodeId,
     /// Which of its lanes.
     pub lane: Lane,
+}
+
+/// A lane that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// Whose, and which.
+    pub lane: Destination,
+    /// For how long.
+    pub away: Duration,
+    /// What the broker said last.
+    pub why: String,
 }
 
 #[cfg(any(feature = "amqp", feature = "kafka"))]

@@ -34,10 +34,14 @@ mod error;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod lanes;
+#[cfg(any(feature = "amqp", feature = "kafka"))]
+mod readers;
 mod url;
 
 pub use error::{BackboneError, Fault};
-pub use lanes::{Destination, Frame, Lane, MAX_BATCH_BYTES, MAX_FRAME, Outcome, Receipt, Received};
+pub use lanes::{
+    Destination, Frame, Lane, MAX_BATCH_BYTES, MAX_FRAME, Outcome, Receipt, Received, Unread,
+};
 
 /// A way between nodes. One per broker and process; shared, cheap to call from many tasks.
 ///
@@ -96,6 +100,12 @@ pub trait Backbone: Send + Sync + fmt::Debug {
     /// # Errors
     /// The broker cannot be reached, refuses, or does not answer in time.
     async fn probe(&self) -> Result<Duration, BackboneError>;
+
+    /// Lanes that were subscribed to here and cannot be read just now, the longest first; none where
+    /// [`Backbone::probe`] tells all there is to tell.
+    fn unread(&self) -> Vec<Unread> {
+        Vec::new()
+    }
 
     /// `embedded`, `amqp` or `kafka`.
     fn name(&self) -> &'static str;

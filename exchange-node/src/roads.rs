@@ -12,6 +12,7 @@ use broker_adapter::{Backbone, Destination, Frame, Identity, Lane, Options, Outc
 use exchange_core::route::Directory;
 use futures::future::join_all;
 use schemas::ids::NodeId;
+use schemas::time::Timestamp;
 use tokio::sync::Semaphore;
 
 use crate::config::{BackboneSection, Config};
@@ -80,6 +81,18 @@ impl Road {
             .into_iter()
             .map(|(node, lane, frame)| (Destination { node: self.lanes_of(&node), lane }, frame));
         self.backbone.publish(named.collect()).await
+    }
+
+    /// What keeps one of its lanes from being read, in words, and since when; none while all are.
+    #[must_use]
+    pub fn unread(&self, now: Timestamp) -> Option<String> {
+        let all = self.backbone.unread();
+        let told = all.iter().map(|one| {
+            let since = now.plus(-i64::try_from(one.away.as_millis()).unwrap_or(i64::MAX));
+            format!("the {} lane is not read: {}, since {since}", one.lane.lane, one.why)
+        });
+        let told: Vec<String> = told.collect();
+        (!told.is_empty()).then(|| told.join("; "))
     }
 
     fn leads_to(&self, backbones: &[String]) -> bool {

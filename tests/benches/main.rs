@@ -7,6 +7,7 @@
 //!   latency of one message at a time; its floor is the bare pipeline of [`floor`];
 //! - [`crypto`]: seals, verifications and bundles against raw signatures of the same engine;
 //! - [`anchor`]: a million evidences under one hash tree against hashing as many leaves;
+//! - [`contents`]: the start of a store of a million small contents;
 //! - [`large`]: a gigabyte through both nodes, and small messages beside it, against a copy with a
 //!   flush and the broker alone; [`backlog`]: what waited for a node that was away, and how fast that
 //!   goes when much is stored;
@@ -19,6 +20,7 @@
 
 mod anchor;
 mod backlog;
+mod contents;
 mod crypto;
 mod deliver;
 mod floor;
@@ -33,11 +35,12 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::report::{Report, Run};
 
-const WORKLOADS: [&str; 11] = [
+const WORKLOADS: [&str; 12] = [
     "seal",
     "verify",
     "proof",
     "anchor-1m",
+    "contents-1m",
     "idle-latency",
     "deliver-1k",
     "deliver-100k",
@@ -120,6 +123,7 @@ async fn workload(name: &str, arguments: &Arguments) -> Result<Vec<Run>> {
         "verify" => crypto::verify(),
         "proof" => crypto::proof().await,
         "anchor-1m" => anchor::run(few(1_000_000, 100_000)).await,
+        "contents-1m" => contents::run(few(1_000_000, 100_000)).await,
         "idle-latency" => deliver::idle(few(300, 50)).await,
         "deliver-1k" => deliver::run(name, 1 << 10, few(10_000, 3_000)).await,
         "deliver-100k" => deliver::run(name, 100 << 10, few(2_000, 300)).await,

@@ -15,7 +15,7 @@ use crate::{BackboneError, Options, url};
 /// Seconds without a sign of life after which a connection is dead (AMQP 0-9-1 §4.2.7).
 const HEARTBEAT: u16 = 10;
 /// Octets of an AMQP frame, of which a body takes as many as it needs. A connection has room for 32
-/// of them in each direction: with the 128 KiB that brokers propose, four connections take 32 MiB.
+/// of them in each direction: with the 128 KiB that brokers propose, six connections take 48 MiB.
 const FRAME: u32 = 32 * 1024;
 
 /// One connection, and the channel for publishing on it.
@@ -51,15 +51,24 @@ impl Link {
             // The broker takes the user's name from the certificate.
             uri.query.auth_mechanism.get_or_insert(SASLMechanism::External);
         }
+        Ok(Self::of(uri, role, options))
+    }
+
+    /// A connection to the same broker that has nothing to do with this one.
+    pub(super) fn another(&self, role: &str) -> Self {
+        Self::of(self.uri.clone(), role, Arc::clone(&self.options))
+    }
+
+    fn of(uri: AMQPUri, role: &str, options: Arc<Options>) -> Self {
         let who =
             options.instance.clone().or_else(|| options.node.as_ref().map(ToString::to_string));
-        Ok(Self {
+        Self {
             uri,
             name: format!("pli {} {role}", who.unwrap_or_default()),
             options,
             live: Mutex::default(),
             closed: AtomicBool::new(false),
-        })
+        }
     }
 
     /// `host:port/vhost`, without the login.

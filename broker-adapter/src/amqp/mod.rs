@@ -1,9 +1,11 @@
 //! AMQP 0-9-1, made for RabbitMQ 3.10 and later.
 //!
-//! - `link.rs`: a connection that is rebuilt when it is lost. There are four: one to publish and one
-//!   to consume, since a broker short of memory blocks publishing connections and acknowledgements
-//!   must not wait behind that; and the same two again for content, since a gigabyte in one stream
-//!   of TCP would keep every small frame behind it waiting.
+//! - `link.rs`: a connection that is rebuilt when it is lost. There are two to publish, of which one for
+//!   content, since a gigabyte in one stream of TCP would keep every small frame behind it waiting; one
+//!   to consume for each lane, since a broker short of memory blocks publishing connections and
+//!   acknowledgements must not wait behind that, and since a queue that is in trouble (without a leader,
+//!   say) costs whoever asks for it the whole connection; and for that reason one to make lanes, and to
+//!   ask how much waits in them.
 //! - `tls.rs`: whom it believes, and the certificate that it shows.
 //! - `topology.rs`: exchanges, queues, bindings.
 //! - `wire.rs`: a frame as a message (CloudEvents AMQP binding, binary mode).
@@ -28,7 +30,10 @@ use lapin::{BasicProperties, Channel, Confirmation, ErrorKind, PublisherConfirm}
 use schemas::ids::NodeId;
 
 use self::link::Link;
-use crate::{Backbone, BackboneError, Destination, Frame, Lane, Options, Outcome, Subscription};
+use crate::readers::Readers;
+use crate::{
+    Backbone, BackboneError, Destination, Frame, Lane, Options, Outcome, Subscription, Unread,
+};
 
 mod link;
 mod subscription;
@@ -81,14 +86,17 @@ impl From<lapin::Error> for Lost {
 pub(crate) struct Amqp {
     options: Arc<Options>,
     outward: Arc<Link>,
-    inward: Arc<Link>,
     /// The same for content.
     bulk_out: Arc<Link>,
-    bulk_in: Arc<Link>,
-    /// A channel for counting what waits, while nobody uses it.
+    message_in: Arc<Link>,
+    content_in: Arc<Link>,
+    evidence_in: Arc<Link>,
+    /// For making lanes and counting what waits, and a channel for that while nobody uses it.
+    aside: Arc<Link>,
     looking: Mutex<Option<Channel>>,
     /// The broker lets us declare no queue: the one for the probe is there.
     probe_is_made: AtomicBool,
+    readers: Arc<Readers>,
 }
 
 impl Amqp {
@@ -99,9 +107,7 @@ impl Amqp {
     pub(crate) async fn open(url: &str, options: Options) -> Result<Self, BackboneError> {
         let options = Arc::new(options);
         let outward = Arc::new(Link::new(url, "out", Arc::clone(&options))?);
-        let inward = Arc::new(Link::new(url, "in", Arc::clone(&options))?);
-        let bulk_out = Arc::new(Link::new(url, "content out", Arc::clone(&options))?);
-        let bulk_in = Arc::new(Link::new(url, "content in", Arc::clone(&options))?);
+        let another = |role: &str| Arc::new(outward.another(role));
         if let Err(error) = outward.publisher().await {
             if !matches!(error, BackboneError::Unreachable(_)) || outward.listens().await {
                 return Err(error);
@@ -109,9 +115,18 @@ impl Amqp {
             // As it will be now and then: whoever reads or publishes connects again.
             tracing::warn!(broker = outward.broker(), %error, "the broker is away");
         }
-        let probe_is_made = AtomicBool::new(false);
-        let looking = Mutex::default();
-        Ok(Self { options, outward, inward, bulk_out, bulk_in, looking, probe_is_made })
+        Ok(Self {
+            bulk_out: another("content out"),
+            message_in: another("message in"),
+            content_in: another("content in"),
+            evidence_in: another("evidence in"),
+            aside: another("aside"),
+            looking: Mutex::default(),
+            probe_is_made: AtomicBool::new(false),
+            readers: Arc::new(Readers::new(options.confirm_timeout * 2)),
+            outward,
+            options,
+        })
     }
 
     /// The connection for a batch: content alone goes its own way.
@@ -127,7 +142,7 @@ impl Amqp {
         let idle = kept().take().filter(|channel| channel.status().connected());
         let channel = match idle {
             Some(channel) => channel,
-            None => self.bulk_out.channel().await?,
+            None => self.aside.channel().await?,
         };
         let look = topology::look(&channel, lane);
         let (waiting, _) = within(self.options.confirm_timeout, look).await?;
@@ -305,7 +320,7 @@ async fn round(
 impl Backbone for Amqp {
     async fn provision(&self, node: &NodeId) -> Result<(), BackboneError> {
         let limit = self.options.confirm_timeout;
-        within(limit, topology::provision(&self.outward, node, &self.options)).await
+        within(limit, topology::provision(&self.aside, node, &self.options)).await
     }
 
     async fn publish(&self, frames: Vec<(Destination, Frame)>) -> Vec<Outcome> {
@@ -338,10 +353,13 @@ impl Backbone for Amqp {
         lane: Lane,
     ) -> Result<Box<dyn Subscription>, BackboneError> {
         let source = Destination { node: node.clone(), lane };
-        let link = if lane == Lane::Content { &self.bulk_in } else { &self.inward };
-        let link = Arc::clone(link);
-        let reader = subscription::Reader::start(link, source, Arc::clone(&self.options)).await?;
-        Ok(Box::new(reader))
+        let link = Arc::clone(match lane {
+            Lane::Message => &self.message_in,
+            Lane::Content => &self.content_in,
+            Lane::Evidence => &self.evidence_in,
+        });
+        let (options, readers) = (Arc::clone(&self.options), Arc::clone(&self.readers));
+        Ok(Box::new(subscription::Reader::start(link, source, options, readers).await?))
     }
 
     async fn waiting(&self, lane: &Destination) -> Result<u64, BackboneError> {
@@ -354,12 +372,17 @@ impl Backbone for Amqp {
         Ok(start.elapsed())
     }
 
+    fn unread(&self) -> Vec<Unread> {
+        self.readers.unread()
+    }
+
     fn name(&self) -> &'static str {
         "amqp"
     }
 
     async fn close(&self) {
-        for link in [&self.outward, &self.bulk_out, &self.inward, &self.bulk_in] {
+        let inward = [&self.message_in, &self.content_in, &self.evidence_in];
+        for link in [&self.outward, &self.bulk_out, &self.aside].into_iter().chain(inward) {
             link.close().await;
         }
     }

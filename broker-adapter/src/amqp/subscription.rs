@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 
 use super::link::Link;
 use super::{is_soft, refused, short, topology, wire, within};
+use crate::readers::Readers;
 use crate::{
     BackboneError, Destination, Lane, MAX_BATCH_BYTES, Options, Receipt, Received, Subscription,
 };
@@ -30,6 +31,7 @@ pub(super) struct Reader {
     link: Arc<Link>,
     source: Destination,
     options: Arc<Options>,
+    readers: Arc<Readers>,
     live: Option<Live>,
     /// How many channels there were: receipts of an older one are void.
     lot: u64,
@@ -51,13 +53,25 @@ impl Reader {
         link: Arc<Link>,
         source: Destination,
         options: Arc<Options>,
+        readers: Arc<Readers>,
     ) -> Result<Self, BackboneError> {
-        let mut reader = Self { link, source, options, live: None, lot: 0, passed_over: 0 };
+        let mut reader =
+            Self { link, source, options, readers, live: None, lot: 0, passed_over: 0 };
         reader.live = Some(reader.consume().await?);
         Ok(reader)
     }
 
     async fn consume(&mut self) -> Result<Live, BackboneError> {
+        let tried = self.consume_now().await;
+        match &tried {
+            Ok(_) => self.readers.reads(&self.source),
+            Err(BackboneError::Closed) => {}
+            Err(error) => self.readers.failed(&self.source, error),
+        }
+        tried
+    }
+
+    async fn consume_now(&mut self) -> Result<Live, BackboneError> {
         self.lot += 1;
         let channel = self.link.channel().await?;
         let prefetch = match self.source.lane {

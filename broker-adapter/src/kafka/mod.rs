@@ -32,7 +32,10 @@ use tokio::sync::Mutex;
 use self::client::{Barred, Quiet, failed};
 use self::lookout::Lookouts;
 use self::way::Way;
-use crate::{Backbone, BackboneError, Destination, Frame, Lane, Options, Outcome, Subscription};
+use crate::readers::Readers;
+use crate::{
+    Backbone, BackboneError, Destination, Frame, Lane, Options, Outcome, Subscription, Unread,
+};
 
 mod client;
 mod lookout;
@@ -60,6 +63,7 @@ pub(crate) struct Kafka {
     known: RwLock<HashSet<String>>,
     probe: Mutex<Option<StreamConsumer<Quiet>>>,
     barred: Barred,
+    readers: Arc<Readers>,
 }
 
 impl Kafka {
@@ -72,6 +76,7 @@ impl Kafka {
         let barred = Barred::default();
         let way = || client::producer(&config, &options, &barred).map(Way::new);
         let (small, bulk) = (way()?, way()?);
+        let readers = Arc::new(Readers::new(options.confirm_timeout * 2));
         Ok(Self {
             config,
             options: Arc::new(options),
@@ -81,6 +86,7 @@ impl Kafka {
             known: RwLock::default(),
             probe: Mutex::default(),
             barred,
+            readers,
         })
     }
 
@@ -363,7 +369,8 @@ impl Backbone for Kafka {
         if !self.exists(&self.producer()?, &topic(&source)).await? {
             return Err(BackboneError::UnknownLane(source));
         }
-        Ok(Box::new(subscription::Member::join(&self.config, source, &self.options, &self.barred)?))
+        let told = (&self.barred, &self.readers);
+        Ok(Box::new(subscription::Member::join(&self.config, source, &self.options, told)?))
     }
 
     async fn waiting(&self, lane: &Destination) -> Result<u64, BackboneError> {
@@ -386,6 +393,10 @@ impl Backbone for Kafka {
         // Twice the limit: each half has its own, and then says better what was wrong.
         tokio::time::timeout(limit * 2, self.echo()).await.map_err(late)??;
         Ok(start.elapsed())
+    }
+
+    fn unread(&self) -> Vec<Unread> {
+        self.readers.unread()
     }
 
     fn name(&self) -> &'static str {

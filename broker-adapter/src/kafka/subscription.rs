@@ -1,6 +1,8 @@
 //! A member of the group that reads a lane's topic.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,6 +15,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::client::{self, Barred, Quiet, failed};
 use super::{topic, wire};
+use crate::readers::Readers;
 use crate::{
     BackboneError, Destination, MAX_BATCH_BYTES, Options, Receipt, Received, Subscription,
 };
@@ -24,6 +27,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Member {
     source: Destination,
     topic: String,
+    readers: Arc<Readers>,
+    /// Whether a message has come: then nothing is in the way.
+    reads: AtomicBool,
     /// `None` only while it is dropped.
     consumer: Option<StreamConsumer<Quiet>>,
 }
@@ -33,18 +39,24 @@ impl Member {
         base: &ClientConfig,
         source: Destination,
         options: &Options,
-        barred: &Barred,
+        (barred, readers): (&Barred, &Arc<Readers>),
     ) -> Result<Self, BackboneError> {
         let topic = topic(&source);
         let consumer: StreamConsumer<Quiet> = client::member(base, &topic, options)
             .create_with_context(Quiet::new(barred))
             .map_err(|e| failed(&e))?;
         consumer.subscribe(&[&topic]).map_err(|e| failed(&e))?;
-        Ok(Self { source, topic, consumer: Some(consumer) })
+        let (readers, reads) = (Arc::clone(readers), AtomicBool::default());
+        Ok(Self { source, topic, readers, reads, consumer: Some(consumer) })
     }
 
     fn consumer(&self) -> Result<&StreamConsumer<Quiet>, BackboneError> {
         self.consumer.as_ref().ok_or(BackboneError::Closed)
+    }
+
+    fn refused(&self, error: BackboneError) -> BackboneError {
+        self.readers.failed(&self.source, &error);
+        error
     }
 
     /// The next message, whatever librdkafka reports meanwhile: it reconnects, and joins again.
@@ -53,12 +65,17 @@ impl Member {
         loop {
             // Such as: another process has taken our `group.instance.id`.
             if let Some((code, why)) = consumer.client().fatal_error() {
-                return Err(BackboneError::Refused(format!("{code}: {why}")));
+                return Err(self.refused(BackboneError::Refused(format!("{code}: {why}"))));
             }
             match consumer.recv().await {
-                Ok(message) => return Ok(message),
+                Ok(message) => {
+                    if !self.reads.swap(true, Ordering::Relaxed) {
+                        self.readers.reads(&self.source);
+                    }
+                    return Ok(message);
+                }
                 Err(error) => match failed(&error) {
-                    refused @ BackboneError::Refused(_) => return Err(refused),
+                    refused @ BackboneError::Refused(_) => return Err(self.refused(refused)),
                     _ => tracing::debug!(%error, topic = self.topic, "while consuming"),
                 },
             }

@@ -1,5 +1,6 @@
 //! RabbitMQ.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use broker_adapter::conformance::{BAD_DAYS, Ground};
@@ -47,6 +48,7 @@ async fn amqp_with_a_broker_of_its_own() {
     a_lower_limit(&service, &url).await;
     away_at_first(&service, &url).await;
     a_forgotten_reader(&service, &url).await;
+    a_queue_without_a_leader(&service, &url).await;
     let memory = ["set_vm_memory_high_watermark", "absolute"];
     short_of(&service, &url, &[memory[0], memory[1], "20MB"], &[memory[0], memory[1], "512MB"])
         .await;
@@ -140,6 +142,66 @@ async fn a_forgotten_reader(service: &Service, url: &str) {
         let found = tokio::time::timeout(Duration::from_secs(60), reader.next(1)).await;
         assert_eq!(found.unwrap().unwrap().first().unwrap().frame.id, "1");
     }
+}
+
+/// A queue without a leader gives nothing away, while the broker answers everything else: the backbone
+/// says which lane is not read, for as long as that lasts, and the other lanes are read meanwhile.
+async fn a_queue_without_a_leader(service: &Service, url: &str) {
+    let node = services::node();
+    let options = Options { confirm_timeout: Duration::from_secs(3), ..Options::default() };
+    let backbone = open(url, options).await.unwrap();
+    backbone.provision(&node).await.unwrap();
+    let lane = Destination { node: node.clone(), lane: Lane::Evidence };
+    // As a node reads: what is refused for long is asked for again.
+    let (again, of) = (Arc::clone(&backbone), node.clone());
+    let reading = tokio::spawn(async move {
+        loop {
+            if let Ok(mut reader) = again.subscribe(&of, Lane::Evidence).await
+                && let Ok(read) = reader.next(1).await
+            {
+                return read;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    assert_eq!(backbone.unread(), []);
+    let leader = |what: &str| {
+        let queue = format!("rabbit_misc:r(<<\"/\">>, queue, <<\"pli.{node}.evidence\">>)");
+        let server = format!("{{ok, Q}} = rabbit_amqqueue:lookup({queue}), amqqueue:get_pid(Q)");
+        let done = format!("ra:{what}(quorum_queues, begin {server} end).");
+        assert_eq!(service.run("ctl", &["-q", "eval", &done]).unwrap(), "ok");
+    };
+    leader("stop_server");
+    service.run("ctl", &["-q", "close_all_connections", "test"]).unwrap();
+    let mut other = backbone.subscribe(&node, Lane::Message).await.unwrap();
+    let message = Destination { lane: Lane::Message, ..lane.clone() };
+    let told = async {
+        loop {
+            match backbone.unread().pop() {
+                Some(told) => break told,
+                None => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    };
+    let told = tokio::time::timeout(Duration::from_secs(30), told).await.unwrap();
+    assert_eq!(told.lane, lane);
+    for n in 0..100 {
+        assert_eq!(backbone.publish(vec![(message.clone(), frame(n))]).await, [Outcome::Confirmed]);
+        let got = other.next(1).await.unwrap();
+        assert!(!got[0].redelivered, "the reader of another lane was cut off");
+        other.ack(got.into_iter().map(|one| one.receipt).collect()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+    assert_eq!(backbone.unread().len(), 1);
+    backbone.probe().await.unwrap();
+    leader("restart_server");
+    let sent = async {
+        while backbone.publish(vec![(lane.clone(), frame(1))]).await != [Outcome::Confirmed] {}
+    };
+    tokio::time::timeout(Duration::from_secs(60), sent).await.unwrap();
+    let read = tokio::time::timeout(Duration::from_secs(60), reading).await.unwrap().unwrap();
+    assert_eq!(read.first().unwrap().frame.id, "1");
+    assert_eq!(backbone.unread(), []);
 }
 
 /// What `rabbitmqctl` says of the queues is what the options asked for.

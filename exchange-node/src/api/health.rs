@@ -15,6 +15,7 @@ use signing::tsp::{NoToken, Token};
 use crate::api::App;
 use crate::node::Node;
 use crate::peers;
+use crate::roads::Road;
 use crate::telemetry::outages::Aspect;
 use crate::telemetry::{figures, outages};
 
@@ -70,13 +71,21 @@ pub async fn look(node: &Node) -> Readiness {
 async fn examine_own(node: &Node, now: Timestamp) -> Vec<DependencyHealth> {
     let store = timed("store", node.store.probe(now));
     let content = timed("content", node.content.probe());
-    let roads =
-        node.roads.all().map(|road| async { timed(&road.title(), road.backbone.probe()).await });
+    let roads = node.roads.all().map(|road| travelled(road, now));
     let roads = futures::future::join_all(roads);
     let (store, content, roads) = tokio::join!(store, content, roads);
     let mut dependencies = vec![store, content, room(node), directory(node, now)];
     dependencies.extend(roads);
     dependencies
+}
+
+/// A backbone that answers, and hands out the lanes of the node.
+async fn travelled(road: &Road, now: Timestamp) -> DependencyHealth {
+    let health = timed(&road.title(), road.backbone.probe()).await;
+    match road.unread(now).filter(|_| health.ready) {
+        Some(why) => DependencyHealth { ready: false, reason: Some(why), ..health },
+        None => health,
+    }
 }
 
 /// Adds since when each that does not work has not worked, or has had something to remark.

@@ -154,6 +154,55 @@ async fn e4_the_broker_is_away_under_load_and_submissions_go_on() {
     all_arrived(&net, &sender, &told).await;
 }
 
+/// The queue of the sender's evidence has no leader, the broker works: who looks is told which lane is
+/// not read, for what reason and since when, and nothing is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e4_a_lane_that_is_not_read_is_told_and_what_lies_in_it_is_read_afterwards() {
+    let Some(rabbitmq) = service("rabbitmq", "e4, a lane") else { return };
+    let net = Net::up_with(&["--backbone", &rabbitmq.url]).unwrap();
+    let sender = net.state().await.unwrap();
+    let queues = rabbitmq.run("ctl", &["-q", "list_queues", "name"]).unwrap();
+    let queue = queues.lines().find(|name| name.ends_with("etat.evidence")).unwrap();
+    let leader = |what: &str| {
+        let queue = format!("rabbit_misc:r(<<\"/\">>, queue, <<\"{queue}\">>)");
+        let server = format!("{{ok, Q}} = rabbit_amqqueue:lookup({queue}), amqqueue:get_pid(Q)");
+        let done = format!("ra:{what}(quorum_queues, begin {server} end).");
+        assert_eq!(rabbitmq.run("ctl", &["-q", "eval", &done]).unwrap().trim(), "ok");
+    };
+    leader("stop_server");
+    rabbitmq.run("ctl", &["-q", "close_all_connections", "a test"]).unwrap();
+    let document = sender.pdf("meanwhile").await.unwrap();
+    let (status, message, _) = send_with_key(&sender, &document, "meanwhile").await.unwrap();
+    assert_eq!(status, 201, "{message}");
+    let told = backbone_until(&sender, false).await;
+    let reason = text_at(&told, "/reason");
+    assert!(reason.starts_with("the evidence lane is not read: "), "{reason}");
+    assert!(reason.contains(", since 20"), "{reason}");
+    let figures = reqwest::get(format!("{}/metrics", sender.url)).await.unwrap();
+    let figures = figures.text().await.unwrap();
+    assert!(figures.contains("pli_dependency_up{dependency=\"backbone\"} 0"), "{figures}");
+    leader("restart_server");
+    all_arrived(&net, &sender, &[text_at(&message, "/message_id")].into()).await;
+    backbone_until(&sender, true).await;
+}
+
+/// What a node says of its backbone, once that works or does not; it is ready all the while.
+async fn backbone_until(api: &Api, works: bool) -> Value {
+    let end = Instant::now() + RECOVERY;
+    loop {
+        let answer = reqwest::get(format!("{}/health/ready", api.url)).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        let all: Value = answer.json().await.unwrap();
+        let all = all["dependencies"].as_array().unwrap();
+        let backbone = all.iter().find(|one| one["name"] == "backbone").unwrap().clone();
+        if backbone["ready"] == works && (works || backbone.to_string().contains("lane")) {
+            return backbone;
+        }
+        assert!(Instant::now() < end, "{backbone}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
 /// Kafka is away from before the first submission: all are accepted, and leave in the order of their
 /// conversation when it is back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/packs/<writer>/lock          held by the process that appends there
 //! DIR/packs/<writer>/<pack>.pack   small ciphertexts (see `record`)
+//! DIR/packs/<writer>/<pack>.table  where they lie (see `table`)
 //! DIR/aa/bb/<digest>               large ciphertexts
 //! DIR/tmp/                         large ciphertexts under way
 //! ```
@@ -64,7 +65,7 @@ impl FsContent {
         blocking(move || Self::open_now(root, PACK_LIMIT)).await
     }
 
-    fn open_now(root: PathBuf, limit: u64) -> Result<Self, ContentError> {
+    pub(super) fn open_now(root: PathBuf, limit: u64) -> Result<Self, ContentError> {
         let packs = root.join("packs");
         let temporary = root.join("tmp");
         fs::create_dir_all(&packs)?;

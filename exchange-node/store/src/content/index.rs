@@ -96,13 +96,12 @@ impl Index {
 
     /// Adds a content.
     pub(super) fn add(&mut self, digest: Digest, location: Location) {
-        if let Some(first) = self.contents.get(&digest) {
+        let first = *self.contents.entry(digest).or_insert(location);
+        if first != location {
             let copies = self.copies.entry(digest).or_default();
-            if *first != location && !copies.contains(&location) {
+            if !copies.contains(&location) {
                 copies.push(location);
             }
-        } else {
-            self.contents.insert(digest, location);
         }
     }
 

@@ -6,8 +6,8 @@
 //!
 //! - [`FsContent`]: on a file system, shared by the replicas of a node if need be. Its parts:
 //!   `record` (the bytes of a pack), `index` (where each digest lies), `scan` (finding that out at
-//!   start), `packer` (the thread that appends), `large` (files and streams), `lately` (what need not be
-//!   read).
+//!   start), `table` (and sooner), `packer` (the thread that appends), `large` (files and streams),
+//!   `lately` (what need not be read).
 
 mod fs;
 mod index;
@@ -16,6 +16,9 @@ mod lately;
 mod packer;
 mod record;
 mod scan;
+mod table;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Debug;
 use std::io;

@@ -19,6 +19,7 @@ use super::ContentError;
 use super::index::{Index, Location, Slot};
 use super::record::{HEADER, HEADER_LEN, Kind, Record, tombstone};
 use super::scan::{self, TOMBSTONE_LEN};
+use super::table::{self, Table};
 
 /// Octets after which a pack is closed.
 pub(super) const PACK_LIMIT: u64 = 64 << 20;
@@ -96,7 +97,9 @@ impl Drop for Packer {
 struct Current {
     slot: Slot,
     id: Uuid,
+    path: PathBuf,
     file: File,
+    table: Table,
     /// Octets that are durable: where the next flush begins.
     size: u64,
 }
@@ -113,6 +116,7 @@ enum Op {
 #[derive(Debug, Default)]
 struct Flush {
     buffer: Vec<u8>,
+    headers: Vec<u8>,
     ops: Vec<Op>,
     added: HashMap<Digest, Location>,
 }
@@ -202,6 +206,7 @@ impl Pen {
             return Err(error.into());
         }
         current.size += flush.buffer.len() as u64;
+        current.table.append(&current.path, &flush.headers);
         let mut index = self.shared.write();
         index.set_size(current.slot, current.size);
         for op in &flush.ops {
@@ -227,8 +232,9 @@ impl Pen {
         let path = self.home.join(format!("{id}.pack"));
         let file = File::options().read(true).write(true).create_new(true).open(&path)?;
         File::open(&self.home)?.sync_all()?;
-        let slot = self.shared.write().add_pack(id, path, true);
-        self.current = Some(Current { slot, id, file, size: 0 });
+        let slot = self.shared.write().add_pack(id, path.clone(), true);
+        let table = Table::begin(&path);
+        self.current = Some(Current { slot, id, path, file, table, size: 0 });
         Ok(())
     }
 
@@ -268,6 +274,8 @@ impl Pen {
             self.write(&flush)?;
         }
         self.shared.write().forget_pack(slot);
+        // A pack without a table gets one at the next start; the other way round it would stay.
+        table::remove(&path)?;
         fs::remove_file(&path)?;
         File::open(&self.home)?.sync_all()?;
         Ok(())
@@ -314,8 +322,7 @@ impl Pen {
 
 impl Flush {
     fn content(&mut self, current: &Current, digest: Digest, payload: &[u8]) {
-        let offset = current.size + self.buffer.len() as u64;
-        Record::append(Kind::Content, digest, payload, current.size, offset, &mut self.buffer);
+        let offset = self.record(current, Kind::Content, digest, payload);
         let location = Location {
             slot: current.slot,
             offset: u32::try_from(offset).unwrap_or(u32::MAX),
@@ -326,10 +333,19 @@ impl Flush {
     }
 
     fn tombstone(&mut self, current: &Current, digest: Digest, pack: Uuid, of: Location) {
-        let offset = current.size + self.buffer.len() as u64;
         let payload = tombstone(pack, u64::from(of.offset));
-        Record::append(Kind::Tombstone, digest, &payload, current.size, offset, &mut self.buffer);
+        self.record(current, Kind::Tombstone, digest, &payload);
         self.ops.push(Op::Tombstone(Some(of.slot)));
+    }
+
+    /// Adds a record; returns where it will begin in the pack.
+    fn record(&mut self, current: &Current, kind: Kind, digest: Digest, payload: &[u8]) -> u64 {
+        let offset = current.size + self.buffer.len() as u64;
+        let header = Record::of(kind, digest, payload, current.size).header(offset);
+        self.headers.extend_from_slice(&header);
+        self.buffer.extend_from_slice(&header);
+        self.buffer.extend_from_slice(payload);
+        offset
     }
 }
 
@@ -356,16 +372,15 @@ pub(super) fn read_all(shared: &Shared, packs: &Path, home: &Path) -> io::Result
     let mut present = Vec::new();
     for (id, path) in pack_files(packs)? {
         let own = path.starts_with(home);
-        present.push(index.add_pack(id, path.clone(), own));
-        let slot = index.add_pack(id, path.clone(), own);
-        match scan::read(&mut index, slot) {
+        let slot = index.add_pack(id, path, own);
+        present.push(slot);
+        let read =
+            if own { scan::read_own(&mut index, slot) } else { scan::read(&mut index, slot) };
+        match read {
             Ok(found) => removals.extend(found),
             // Its owner has compacted it meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
-        }
-        if own {
-            scan::cut(&path, index.pack(slot).map_or(0, |p| p.size))?;
         }
     }
     let gone: Vec<Slot> =

@@ -70,44 +70,35 @@ impl Record {
         })
     }
 
-    /// Appends header and payload to `buffer`, for `offset` of the pack.
-    pub(super) fn append(
-        kind: Kind,
-        digest: Digest,
-        payload: &[u8],
-        durable: u64,
-        offset: u64,
-        buffer: &mut Vec<u8>,
-    ) {
+    /// The record of a payload, for a pack of which `durable` octets are durable.
+    pub(super) fn of(kind: Kind, digest: Digest, payload: &[u8], durable: u64) -> Self {
+        let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        Self { kind, length, payload_crc: crc32fast::hash(payload), durable, digest }
+    }
+
+    /// The header, for `offset` of the pack.
+    pub(super) fn header(&self, offset: u64) -> [u8; HEADER] {
         let mut header = [0; HEADER];
-        let kind = match kind {
+        let kind = match self.kind {
             Kind::Content => 1,
             Kind::Tombstone => 2,
         };
-        let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-        let mut at = 0;
         let parts: [&[u8]; 6] = [
             &MAGIC,
             &[kind, 0, 0, 0],
-            &length.to_le_bytes(),
-            &crc32fast::hash(payload).to_le_bytes(),
-            &durable.to_le_bytes(),
-            digest.as_bytes(),
+            &self.length.to_le_bytes(),
+            &self.payload_crc.to_le_bytes(),
+            &self.durable.to_le_bytes(),
+            self.digest.as_bytes(),
         ];
-        for part in parts {
-            for octet in part {
-                if let Some(place) = header.get_mut(at) {
-                    *place = *octet;
-                }
-                at += 1;
-            }
+        for (place, octet) in header.iter_mut().zip(parts.into_iter().flatten()) {
+            *place = *octet;
         }
         let check = checksum(&header, offset).to_le_bytes();
         if let Some(place) = header.get_mut(60..) {
             place.copy_from_slice(&check);
         }
-        buffer.extend_from_slice(&header);
-        buffer.extend_from_slice(payload);
+        header
     }
 }
 
@@ -144,10 +135,9 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_of_a_header_is_noticed() {
-        let mut bytes = Vec::new();
-        Record::append(Kind::Content, Digest([7; 32]), b"payload", 5, 100, &mut bytes);
-        let header: [u8; HEADER] = bytes[..HEADER].try_into().unwrap();
-        let record = Record::read(&header, 100).unwrap();
+        let record = Record::of(Kind::Content, Digest([7; 32]), b"payload", 5);
+        let header = record.header(100);
+        assert_eq!(Record::read(&header, 100), Some(record));
         assert_eq!((record.length, record.durable, record.total()), (7, 5, 71));
         assert_eq!(Record::read(&header, 101), None, "a stale block");
         for bit in 0..HEADER * 8 {

@@ -1,4 +1,5 @@
-//! Reading packs: at start all of them, later the tails that other processes have written.
+//! Reading packs: at start all of them, later the tails that other processes have written. What a
+//! [table](super::table) tells is not read in its pack.
 //!
 //! Only the last flush of a pack can be torn: each flush begins after the one before is durable,
 //! and every record tells how much was durable then. A record that does not read is therefore the
@@ -15,6 +16,7 @@ use uuid::Uuid;
 
 use super::index::{Index, Location, Slot};
 use super::record::{HEADER, HEADER_LEN, Kind, MAGIC, Record, removed};
+use super::table::{self, Placed, Table};
 
 /// A tombstone that was found: what it removes, and where it lies.
 #[derive(Debug)]
@@ -36,25 +38,69 @@ pub(super) fn read(index: &mut Index, slot: Slot) -> io::Result<Vec<Removal>> {
     };
     let file = File::open(&path)?;
     let length = file.metadata()?.len();
-    let mut reader = BufReader::with_capacity(256 * 1024, &file);
-    reader.seek(SeekFrom::Start(from))?;
-    let mut found = Vec::new();
-    let mut offset = from;
+    let told = if from == 0 { table::read(&path, length) } else { Vec::new() };
+    let found = without_torn(&file, walk(&file, &path, from, told, length)?)?;
+    index.set_size(slot, found.last().map_or(from, end_of));
+    note(index, slot, &file, found)
+}
+
+/// Reads a pack of ours that is not appended to any more: a torn tail is cut, and its table is
+/// written anew unless it tells all.
+pub(super) fn read_own(index: &mut Index, slot: Slot) -> io::Result<Vec<Removal>> {
+    let Some(path) = index.pack(slot).map(|p| p.path.clone()) else { return Ok(Vec::new()) };
+    let file = File::open(&path)?;
+    let length = file.metadata()?.len();
+    let told = table::read(&path, length);
+    let known = told.len();
+    let found = without_torn(&file, walk(&file, &path, 0, told, length)?)?;
+    let size = found.last().map_or(0, end_of);
+    index.set_size(slot, size);
+    if found.len() != known || table::length_of(&path) != found.len() {
+        let headers: Vec<u8> = found.iter().flat_map(|(at, record)| record.header(*at)).collect();
+        drop(Table::of(&path, &headers));
+    }
+    cut(&path, size)?;
+    note(index, slot, &file, found)
+}
+
+const fn end_of((offset, record): &Placed) -> u64 {
+    *offset + record.total()
+}
+
+/// Goes on from what is known of a pack, or from octet `from`, to its last good record.
+fn walk(
+    file: &File,
+    path: &Path,
+    from: u64,
+    known: Vec<Placed>,
+    length: u64,
+) -> io::Result<Vec<Placed>> {
+    let mut found = known;
+    let mut offset = found.last().map_or(from, end_of);
+    let mut reader = BufReader::with_capacity(256 * 1024, file);
+    reader.seek(SeekFrom::Start(offset))?;
     while offset < length {
         if let Some(record) = next(&mut reader, offset, length)? {
             found.push((offset, record));
             offset += record.total();
             reader.seek_relative(i64::from(record.length))?;
         } else {
-            let Some(after) = resume(&file, offset, length)? else { break };
+            let Some(after) = resume(file, offset, length)? else { break };
             tracing::error!(pack = %path.display(), offset, after, "damaged octets in a pack");
             offset = after;
             reader.seek(SeekFrom::Start(offset))?;
         }
     }
-    let found = without_torn(&file, found)?;
-    let end = found.last().map_or(from, |(offset, record)| offset + record.total());
-    index.set_size(slot, end);
+    Ok(found)
+}
+
+/// Adds contents to the index; returns the tombstones.
+fn note(
+    index: &mut Index,
+    slot: Slot,
+    file: &File,
+    found: Vec<Placed>,
+) -> io::Result<Vec<Removal>> {
     let mut removals = Vec::new();
     for (offset, record) in found {
         match record.kind {
@@ -92,7 +138,7 @@ pub(super) fn apply(index: &mut Index, removals: Vec<Removal>) {
 }
 
 /// Cuts what lies behind the last good record of a pack of ours.
-pub(super) fn cut(path: &Path, size: u64) -> io::Result<()> {
+fn cut(path: &Path, size: u64) -> io::Result<()> {
     let file = File::options().write(true).open(path)?;
     let length = file.metadata()?.len();
     if length > size {
@@ -137,7 +183,7 @@ fn resume(file: &File, damaged: u64, length: u64) -> io::Result<Option<u64>> {
 
 /// Drops records of the last flush from the first one on whose payload is not what it should be:
 /// after a power cut a header may have reached the disk without its payload.
-fn without_torn(file: &File, mut found: Vec<(u64, Record)>) -> io::Result<Vec<(u64, Record)>> {
+fn without_torn(file: &File, mut found: Vec<Placed>) -> io::Result<Vec<Placed>> {
     let durable = found.last().map_or(0, |(_, record)| record.durable);
     let first = found.partition_point(|(offset, _)| *offset < durable);
     let mut keep = found.len();
