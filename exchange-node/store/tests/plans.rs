@@ -66,6 +66,37 @@ async fn rows_of_the_queue_are_found_by_their_ids_whatever_was_seen_of_it() {
     }
 }
 
+/// Whether something of a key waits already is looked up for each key of a batch: to read all that waits
+/// instead costs the less, to the planner, the emptier the queue was when it planned.
+#[tokio::test]
+async fn whether_a_key_waits_is_looked_up_and_not_read_from_all_that_waits() {
+    let Some(server) = Server::find() else { return };
+    let url = server.fresh("keys").await.unwrap();
+    exchange_store::open(&url).await.unwrap().close().await;
+    let mut database = PgConnection::connect(&url).await.unwrap();
+    for statement in FILLED_AGAIN {
+        database.execute(statement).await.unwrap();
+    }
+    database.execute("set enable_seqscan = off").await.unwrap();
+    let insert = include_str!("../sql/postgres/queue_insert.sql");
+    let (texts, numbers) = ("array['publish', 'publish']", "array[1::bigint, 1]");
+    let keys = "array['a', 'b']";
+    let values = [
+        texts,
+        numbers,
+        keys,
+        numbers,
+        numbers,
+        "array[gen_random_uuid(), gen_random_uuid()]",
+        keys,
+        "array['x'::bytea, 'y']",
+        "1::bigint",
+    ];
+    let plan = plan(&mut database, insert, &values).await.unwrap();
+    let condition = "Index Cond: ((kind = u.kind) AND (order_key = u.order_key))";
+    assert!(plan.contains("queue_order") && plan.contains(condition), "{plan}");
+}
+
 /// What waits for a member is counted from the rows of its inbox; only those that do not say what
 /// they hold, which an index of their own finds, cost a look at their keys.
 #[tokio::test]
