@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use broker_adapter::Lane;
 use exchange_core::policy::Policy;
-use exchange_store::content::{Content, ContentError};
+use exchange_store::content::{Content, ContentError, FsContent};
 use exchange_store::{Store, StoreError};
 use schemas::dispatch::ContentRef;
 use schemas::ids::NodeId;
@@ -123,12 +123,12 @@ impl Node {
     /// # Errors
     /// Naming what does not work. A backbone that is away is no error: it is tried again.
     pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
-        let store = exchange_store::open(&config.store.url).await.context("the database")?;
-        let content = exchange_store::content::FsContent::open(&config.content.dir)
-            .await
-            .context("the content store")?;
+        // The more is stored, the longer its index takes: the others are opened meanwhile.
+        let store = async { exchange_store::open(&config.store.url).await.context("the database") };
+        let content =
+            async { FsContent::open(&config.content.dir).await.context("the content store") };
+        let (store, content, roads) = tokio::try_join!(store, content, Roads::open(&config))?;
         let content: Arc<dyn Content> = Arc::new(content);
-        let roads = Roads::open(&config).await?;
         let tsa = TsaClient::new(config.tsa.urls.clone());
         Self::assemble(Parts { config, clock, store, content, roads, tsa }).await
     }

@@ -73,8 +73,11 @@ pub(crate) async fn run(name: &str, size: usize, count: usize) -> Result<Vec<Run
     for (group, ms) in spent {
         run = run.with(format!("cpu_ms_{group}"), ms);
     }
-    // Processor time is what a busy machine spares: the floor's, all processes together.
+    // Processor time is what a busy machine spares: the floor's, all processes together and each.
     run = run.with("cpu_ms_floor", bare.iter().map(|(_, ms)| ms).sum());
+    for (group, ms) in bare.iter().filter(|(group, _)| group != "nodes") {
+        run = run.with(format!("floor_{group}"), *ms);
+    }
     let half = Run::new(&format!("{name} half rate"), "ms p50", percentile(&open, 50))
         .with("p99_ms", percentile(&open, 99));
     Ok(vec![run, half])

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use lapin::options::ConfirmSelectOptions;
 use lapin::tcp::AMQPUriTcpExt;
@@ -17,6 +18,10 @@ const HEARTBEAT: u16 = 10;
 /// Octets of an AMQP frame, of which a body takes as many as it needs. A connection has room for 32
 /// of them in each direction: with the 128 KiB that brokers propose, six connections take 48 MiB.
 const FRAME: u32 = 32 * 1024;
+
+/// Longest wait for an answer when we go: whoever stops the process waits with us, and what was not
+/// acknowledged comes back all the same.
+const GOODBYE: Duration = Duration::from_secs(5);
 
 /// One connection, and the channel for publishing on it.
 pub(super) struct Link {
@@ -137,12 +142,14 @@ impl Link {
 
     pub(super) async fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
-        let mut live = self.live.lock().await;
-        live.publisher = None;
-        if let Some(connection) = live.connection.take() {
-            let closing = connection.close(200, "closing".into());
-            let _ = tokio::time::timeout(self.options.confirm_timeout, closing).await;
-        }
+        let closing = async {
+            let mut live = self.live.lock().await;
+            live.publisher = None;
+            if let Some(connection) = live.connection.take() {
+                let _ = connection.close(200, "closing".into()).await;
+            }
+        };
+        let _ = tokio::time::timeout(GOODBYE, closing).await;
     }
 
     async fn connect(&self, live: &mut Live) -> Result<Channel, BackboneError> {

@@ -6,6 +6,7 @@
 //!   acknowledgements must not wait behind that, and since a queue that is in trouble (without a leader,
 //!   say) costs whoever asks for it the whole connection; and for that reason one to make lanes, and to
 //!   ask how much waits in them.
+//! - `line.rs`: frames of a batch on their way to the broker.
 //! - `tls.rs`: whom it believes, and the certificate that it shows.
 //! - `topology.rs`: exchanges, queues, bindings.
 //! - `wire.rs`: a frame as a message (CloudEvents AMQP binding, binary mode).
@@ -14,7 +15,6 @@
 //! Reconnection is ours, not that of `lapin`: outcomes of frames under way must be known to be
 //! unknown, and receipts of the old channel to be void.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::slice;
@@ -23,26 +23,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures::FutureExt as _;
+use futures::future::join_all;
 use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions};
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, ErrorKind, PublisherConfirm};
 use schemas::ids::NodeId;
 
+use self::line::{Line, Sent};
 use self::link::Link;
 use crate::readers::Readers;
 use crate::{
     Backbone, BackboneError, Destination, Frame, Lane, Options, Outcome, Subscription, Unread,
 };
 
+mod line;
 mod link;
 mod subscription;
 mod tls;
 mod topology;
 mod wire;
-
-/// Frames on their way at once; more brought nothing when measured, and hold memory.
-const WINDOW: usize = 512;
 
 /// What became of a channel under a batch, the more telling the greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -150,7 +151,8 @@ impl Amqp {
         Ok(waiting)
     }
 
-    /// Sends one frame; its confirmation comes later.
+    /// Sends one frame; its confirmation comes later. It is in line at the first poll, and written out
+    /// when this ends.
     async fn send(
         &self,
         channel: &Channel,
@@ -173,10 +175,7 @@ impl Amqp {
 
     /// Waits no longer than until `limit` after the frame was handed over: of many that a silent
     /// broker does not confirm, none is waited for after the others.
-    async fn confirmed(
-        &self,
-        (sent, confirm): (Instant, PublisherConfirm),
-    ) -> Result<Outcome, Lost> {
+    async fn confirmed(&self, (sent, confirm): Sent) -> Result<Outcome, Lost> {
         let limit = tokio::time::Instant::from_std(sent + self.options.confirm_timeout);
         match tokio::time::timeout_at(limit, confirm).await {
             Ok(Ok(Confirmation::Ack(None))) => Ok(Outcome::Confirmed),
@@ -191,7 +190,7 @@ impl Amqp {
         }
     }
 
-    /// Sends and collects, with at most [`WINDOW`] frames between. After the first failure nothing
+    /// Sends and collects, with at most [`line::WINDOW`] frames between. After the first failure nothing
     /// more is sent: the channel is broken, and the rest would come before what is repeated.
     async fn pipeline(
         &self,
@@ -199,31 +198,22 @@ impl Amqp {
         frames: &[(Destination, Frame)],
         outcomes: &mut [Outcome],
     ) -> Option<Broken> {
-        let mut broken = None;
-        let mut under_way: VecDeque<(&mut Outcome, (Instant, PublisherConfirm))> = VecDeque::new();
+        let mut line = Line::default();
         for ((to, frame), outcome) in frames.iter().zip(outcomes) {
             if let Some(refusal) = frame.refusal() {
                 *outcome = refusal;
                 continue;
             }
-            if broken.is_some() {
+            if line.broken.is_some() {
                 continue;
             }
-            match self.send(channel, to, frame).await {
-                Ok(confirm) => under_way.push_back((outcome, (Instant::now(), confirm))),
-                Err(lost) => *outcome = lost.noted(&mut broken),
+            let octets = frame.size();
+            while line.is_full(octets) {
+                line.move_up(self).await;
             }
-            if under_way.len() >= WINDOW
-                && let Some((outcome, confirm)) = under_way.pop_front()
-            {
-                *outcome =
-                    self.confirmed(confirm).await.unwrap_or_else(|lost| lost.noted(&mut broken));
-            }
+            line.join(outcome, self.send(channel, to, frame).boxed(), octets);
         }
-        for (outcome, confirm) in under_way {
-            *outcome = self.confirmed(confirm).await.unwrap_or_else(|lost| lost.noted(&mut broken));
-        }
-        broken
+        line.end(self).await
     }
 
     /// The broker closed the channel over the size of a frame, its limit being below ours, and does
@@ -382,9 +372,8 @@ impl Backbone for Amqp {
 
     async fn close(&self) {
         let inward = [&self.message_in, &self.content_in, &self.evidence_in];
-        for link in [&self.outward, &self.bulk_out, &self.aside].into_iter().chain(inward) {
-            link.close().await;
-        }
+        let all = [&self.outward, &self.bulk_out, &self.aside].into_iter().chain(inward);
+        join_all(all.map(|link| link.close())).await;
     }
 }
 

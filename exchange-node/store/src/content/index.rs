@@ -53,6 +53,11 @@ pub(super) struct Index {
 }
 
 impl Index {
+    /// Makes room for contents that are about to be added.
+    pub(super) fn reserve(&mut self, contents: usize) {
+        self.contents.reserve(contents);
+    }
+
     /// Makes a pack known.
     pub(super) fn add_pack(&mut self, id: Uuid, path: PathBuf, own: bool) -> Slot {
         if let Some(slot) = self.slots.get(&id) {

@@ -370,7 +370,10 @@ pub(super) fn read_all(shared: &Shared, packs: &Path, home: &Path) -> io::Result
     let mut index = shared.write();
     let mut removals = Vec::new();
     let mut present = Vec::new();
-    for (id, path) in pack_files(packs)? {
+    let files = pack_files(packs)?;
+    // A map that grows while it is filled is filled twice.
+    index.reserve(files.iter().map(|(_, path)| table::length_of(path)).sum());
+    for (id, path) in files {
         let own = path.starts_with(home);
         let slot = index.add_pack(id, path, own);
         present.push(slot);
