@@ -97,7 +97,6 @@ impl Drop for Packer {
 struct Current {
     slot: Slot,
     id: Uuid,
-    path: PathBuf,
     file: File,
     table: Table,
     /// Octets that are durable: where the next flush begins.
@@ -148,6 +147,7 @@ impl Pen {
                 tracing::warn!(%error, "content packs were not compacted");
             }
         }
+        self.close_current();
     }
 
     fn flush_jobs(&mut self, jobs: &[Job]) -> Result<(), ContentError> {
@@ -202,11 +202,11 @@ impl Pen {
             // After a failed flush the page cache no longer tells what is on the disk: this pack
             // is not appended to again, and what it may hold behind its end is cut.
             drop(current.file.set_len(current.size));
-            self.current = None;
+            self.close_current();
             return Err(error.into());
         }
         current.size += flush.buffer.len() as u64;
-        current.table.append(&current.path, &flush.headers);
+        current.table.append(&flush.headers);
         let mut index = self.shared.write();
         index.set_size(current.slot, current.size);
         for op in &flush.ops {
@@ -227,15 +227,22 @@ impl Pen {
         if self.current.as_ref().is_some_and(|c| c.size < self.limit) {
             return Ok(());
         }
-        self.current = None;
+        self.close_current();
         let id = Uuid::new_v4();
         let path = self.home.join(format!("{id}.pack"));
         let file = File::options().read(true).write(true).create_new(true).open(&path)?;
         File::open(&self.home)?.sync_all()?;
-        let slot = self.shared.write().add_pack(id, path.clone(), true);
-        let table = Table::begin(&path);
-        self.current = Some(Current { slot, id, path, file, table, size: 0 });
+        let table = Table::begin(&path, id);
+        let slot = self.shared.write().add_pack(id, path, true);
+        self.current = Some(Current { slot, id, file, table, size: 0 });
         Ok(())
+    }
+
+    /// Nothing is appended to the current pack any more.
+    fn close_current(&mut self) {
+        if let Some(current) = self.current.take() {
+            current.table.end(current.size);
+        }
     }
 
     /// Closes a current pack that is mostly dead, and rewrites at most one pack.
@@ -245,7 +252,7 @@ impl Pen {
             let dead = index.pack(current.slot).map_or(0, |p| p.dead);
             if current.size >= SMALLEST.min(self.limit) && dead * 2 > current.size {
                 drop(index);
-                self.current = None;
+                self.close_current();
             }
         }
         let current = self.current.as_ref().map(|c| c.slot);
@@ -372,7 +379,7 @@ pub(super) fn read_all(shared: &Shared, packs: &Path, home: &Path) -> io::Result
     let mut present = Vec::new();
     let files = pack_files(packs)?;
     // A map that grows while it is filled is filled twice.
-    index.reserve(files.iter().map(|(_, path)| table::length_of(path)).sum());
+    index.reserve(files.iter().map(|(_, path)| table::size(path)).sum());
     for (id, path) in files {
         let own = path.starts_with(home);
         let slot = index.add_pack(id, path, own);

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::index::{Index, Location, Slot};
 use super::record::{HEADER, HEADER_LEN, Kind, MAGIC, Record, removed};
-use super::table::{self, Placed, Table};
+use super::table::{self, Placed, end_of};
 
 /// A tombstone that was found: what it removes, and where it lies.
 #[derive(Debug)]
@@ -33,50 +33,46 @@ pub(super) const TOMBSTONE_LEN: u64 = HEADER_LEN + 24;
 /// Reads a pack from where it was left, adds its contents, and returns its tombstones. What lies
 /// behind the last good record stays unread; `Pack::size` tells where that is.
 pub(super) fn read(index: &mut Index, slot: Slot) -> io::Result<Vec<Removal>> {
-    let Some((path, from)) = index.pack(slot).map(|p| (p.path.clone(), p.size)) else {
+    let Some((path, id, from)) = index.pack(slot).map(|p| (p.path.clone(), p.id, p.size)) else {
         return Ok(Vec::new());
     };
     let file = File::open(&path)?;
     let length = file.metadata()?.len();
-    let told = if from == 0 { table::read(&path, length) } else { Vec::new() };
-    let found = without_torn(&file, walk(&file, &path, from, told, length)?)?;
+    let told = if from == 0 { table::read(&path, id, length) } else { None };
+    let found = match told {
+        Some(told) => told,
+        None => without_torn(&file, walk(&file, &path, from, length)?)?,
+    };
     index.set_size(slot, found.last().map_or(from, end_of));
     note(index, slot, &file, found)
 }
 
-/// Reads a pack of ours that is not appended to any more: a torn tail is cut, and its table is
-/// written anew unless it tells all.
+/// Reads a pack of ours that is not appended to any more. Unless its table tells all, a torn tail is
+/// cut, and the table written anew.
 pub(super) fn read_own(index: &mut Index, slot: Slot) -> io::Result<Vec<Removal>> {
-    let Some(path) = index.pack(slot).map(|p| p.path.clone()) else { return Ok(Vec::new()) };
+    let Some((path, id)) = index.pack(slot).map(|p| (p.path.clone(), p.id)) else {
+        return Ok(Vec::new());
+    };
     let file = File::open(&path)?;
     let length = file.metadata()?.len();
-    let told = table::read(&path, length);
-    let known = told.len();
-    let found = without_torn(&file, walk(&file, &path, 0, told, length)?)?;
-    let size = found.last().map_or(0, end_of);
-    index.set_size(slot, size);
-    if found.len() != known || table::length_of(&path) != found.len() {
-        let headers: Vec<u8> = found.iter().flat_map(|(at, record)| record.header(*at)).collect();
-        drop(Table::of(&path, &headers));
-    }
-    cut(&path, size)?;
+    let found = match table::read(&path, id, length) {
+        Some(told) => told,
+        None => {
+            let found = without_torn(&file, walk(&file, &path, 0, length)?)?;
+            let size = found.last().map_or(0, end_of);
+            cut(&path, size)?;
+            table::write(&path, id, &found, size);
+            found
+        }
+    };
+    index.set_size(slot, found.last().map_or(0, end_of));
     note(index, slot, &file, found)
 }
 
-const fn end_of((offset, record): &Placed) -> u64 {
-    *offset + record.total()
-}
-
-/// Goes on from what is known of a pack, or from octet `from`, to its last good record.
-fn walk(
-    file: &File,
-    path: &Path,
-    from: u64,
-    known: Vec<Placed>,
-    length: u64,
-) -> io::Result<Vec<Placed>> {
-    let mut found = known;
-    let mut offset = found.last().map_or(from, end_of);
+/// The records of a pack from octet `from` to its last good one.
+fn walk(file: &File, path: &Path, from: u64, length: u64) -> io::Result<Vec<Placed>> {
+    let mut found = Vec::new();
+    let mut offset = from;
     let mut reader = BufReader::with_capacity(256 * 1024, file);
     reader.seek(SeekFrom::Start(offset))?;
     while offset < length {
