@@ -188,7 +188,8 @@ async fn a_queue_without_a_leader(service: &Service, url: &str) {
     for n in 0..100 {
         assert_eq!(backbone.publish(vec![(message.clone(), frame(n))]).await, [Outcome::Confirmed]);
         let got = other.next(1).await.unwrap();
-        assert!(!got[0].redelivered, "the reader of another lane was cut off");
+        let again = got.iter().any(|one| one.redelivered);
+        assert!(!again, "the reader of another lane was cut off");
         other.ack(got.into_iter().map(|one| one.receipt).collect()).await.unwrap();
         tokio::time::sleep(Duration::from_millis(40)).await;
     }

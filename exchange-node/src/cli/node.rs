@@ -59,7 +59,12 @@ pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 fn logs(config: &Config) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log.filter)
         .with_context(|| format!("log.filter {:?}", config.log.filter))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A line that cannot be written is lost, and no more than that: to complain about it on the same
+    // full disk would panic, and take along whoever had something to say.
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     if config.log.format == "json" {
         lines.json().init();
     } else {

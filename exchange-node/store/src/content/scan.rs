@@ -1,5 +1,5 @@
 //! Reading packs: at start all of them, later the tails that other processes have written. What a
-//! [table](super::table) tells is not read in its pack.
+//! [table] tells is not read in its pack.
 //!
 //! Only the last flush of a pack can be torn: each flush begins after the one before is durable,
 //! and every record tells how much was durable then. A record that does not read is therefore the

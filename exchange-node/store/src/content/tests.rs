@@ -9,11 +9,10 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 use schemas::digest::Digest;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use super::large::digest_of;
 use super::record::HEADER;
-use uuid::Uuid;
-
 use super::table;
 use super::{Content, ContentError, FsContent};
 
