@@ -340,7 +340,8 @@ fn spoil(content: &Path, digest: &str) {
     let digest: Vec<u8> =
         (0..32).map(|i| u8::from_str_radix(&digest[2 * i..2 * i + 2], 16).unwrap()).collect();
     for home in std::fs::read_dir(content.join("packs")).unwrap().flatten() {
-        for pack in std::fs::read_dir(home.path()).unwrap().flatten().map(|e| e.path()) {
+        let files = std::fs::read_dir(home.path()).unwrap().flatten().map(|e| e.path());
+        for pack in files.filter(|file| file.extension().is_some_and(|e| e == "pack")) {
             let mut octets = std::fs::read(&pack).unwrap();
             if let Some(at) = octets.windows(32).position(|w| w == digest) {
                 octets[at + 1_000] ^= 1;
