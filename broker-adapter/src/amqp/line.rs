@@ -43,6 +43,7 @@ struct Writing<'a> {
 pub(super) type Sent = (Instant, PublisherConfirm);
 
 impl<'a> Line<'a> {
+    /// Whether something has to move up before a frame of so many octets may join.
     pub(super) fn is_full(&self, octets: usize) -> bool {
         let unwritten = !self.writing.is_empty() && self.octets + octets > UNWRITTEN;
         unwritten || self.writing.len() + self.written.len() >= WINDOW

@@ -54,12 +54,7 @@ const BY_ID: [(&str, &str, &[&str]); 3] = [
 #[tokio::test]
 async fn rows_of_the_queue_are_found_by_their_ids_whatever_was_seen_of_it() {
     let Some(server) = Server::find() else { return };
-    let url = server.fresh("plans").await.unwrap();
-    exchange_store::open(&url).await.unwrap().close().await;
-    let mut database = PgConnection::connect(&url).await.unwrap();
-    for statement in FILLED_AGAIN {
-        database.execute(statement).await.unwrap();
-    }
+    let mut database = seen(&server, "plans", &FILLED_AGAIN).await.unwrap();
     for (name, statement, values) in BY_ID {
         let plan = plan(&mut database, statement, values).await.unwrap();
         assert!(plan.contains("queue_pkey"), "{name}: {plan}");
@@ -71,12 +66,7 @@ async fn rows_of_the_queue_are_found_by_their_ids_whatever_was_seen_of_it() {
 #[tokio::test]
 async fn whether_a_key_waits_is_looked_up_and_not_read_from_all_that_waits() {
     let Some(server) = Server::find() else { return };
-    let url = server.fresh("keys").await.unwrap();
-    exchange_store::open(&url).await.unwrap().close().await;
-    let mut database = PgConnection::connect(&url).await.unwrap();
-    for statement in FILLED_AGAIN {
-        database.execute(statement).await.unwrap();
-    }
+    let mut database = seen(&server, "keys", &FILLED_AGAIN).await.unwrap();
     database.execute("set enable_seqscan = off").await.unwrap();
     let insert = include_str!("../sql/postgres/queue_insert.sql");
     let (texts, numbers) = ("array['publish', 'publish']", "array[1::bigint, 1]");
@@ -102,16 +92,26 @@ async fn whether_a_key_waits_is_looked_up_and_not_read_from_all_that_waits() {
 #[tokio::test]
 async fn what_waits_for_a_member_is_counted_without_its_keys() {
     let Some(server) = Server::find() else { return };
-    let url = server.fresh("usage").await.unwrap();
-    exchange_store::open(&url).await.unwrap().close().await;
-    let mut database = PgConnection::connect(&url).await.unwrap();
-    for statement in INBOX_OF_MANY {
-        database.execute(statement).await.unwrap();
-    }
+    let mut database = seen(&server, "usage", &INBOX_OF_MANY).await.unwrap();
     let usage = include_str!("../sql/postgres/inbox_usage.sql");
     let plan = plan(&mut database, usage, &["array['m']"]).await.unwrap();
     assert!(plan.contains("inbox_unweighed"), "{plan}");
     assert!(plan.contains("Parallel") && plan.contains("inbox_member"), "{plan}");
+}
+
+/// A database of a node that has seen these statements.
+async fn seen(
+    server: &Server,
+    name: &str,
+    statements: &[&'static str],
+) -> Result<PgConnection, Box<dyn std::error::Error>> {
+    let url = server.fresh(name).await?;
+    exchange_store::open(&url).await?.close().await;
+    let mut database = PgConnection::connect(&url).await?;
+    for statement in statements {
+        database.execute(*statement).await?;
+    }
+    Ok(database)
 }
 
 /// The lines of a plan, as a node's connections make them.
