@@ -76,6 +76,10 @@ async fn a_thief_writes_and_reads_nothing(
     let mut reader = thief.subscribe(b, Lane::Message).await.unwrap();
     let refused = tokio::time::timeout(PATIENCE, reader.next(1)).await.expect("refused in time");
     assert!(matches!(refused, Err(BackboneError::Refused(_))), "{refused:?}");
+    let unread = thief.unread();
+    let lanes: Vec<_> = unread.iter().map(|one| (&one.lane.node, one.lane.lane)).collect();
+    assert_eq!(lanes, [(b, Lane::Message)], "what is not read is told: {unread:?}");
+    assert!(unread[0].why.contains("refuses"), "{unread:?}");
     drop(reader);
     let error = thief.provision(&node()).await.unwrap_err();
     assert!(matches!(error, BackboneError::Refused(_)), "{error}");
@@ -115,6 +119,7 @@ async fn a_thief_writes_and_reads_nothing(
     let mut desk = victim.subscribe(b, Lane::Message).await.unwrap();
     let got = tokio::time::timeout(PATIENCE, desk.next(9)).await.unwrap().unwrap();
     assert_eq!(got.iter().map(|r| r.frame.id.as_str()).collect::<Vec<_>>(), ["0"]);
+    assert_eq!(victim.unread(), []);
 }
 
 /// A client that is not ours to hold back.

@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use crate::db::{Db, trouble};
@@ -17,6 +19,10 @@ use crate::{Store, StoreError, migrate};
 const POSTGRES_CONNECTIONS: u32 = 10;
 /// Readers of one SQLite file.
 const SQLITE_READERS: u32 = 4;
+/// How long to wait for what other processes do in a SQLite file.
+const SQLITE_BUSY: Duration = Duration::from_secs(20);
+/// Between two tries at a SQLite file that is busy.
+const SQLITE_AGAIN: Duration = Duration::from_millis(20);
 /// How long to wait for a connection before the database counts as away.
 const ACQUIRE: Duration = Duration::from_secs(5);
 
@@ -90,12 +96,13 @@ async fn sqlite(path: &Path) -> Result<Db, StoreError> {
         .page_size(8192)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(Duration::from_secs(20))
+        .busy_timeout(SQLITE_BUSY)
         .pragma("cache_size", "-32768")
         .pragma("temp_store", "memory")
         .pragma("wal_autocheckpoint", "4000")
         .pragma("journal_size_limit", "67108864")
         .disable_statement_logging();
+    let held = in_wal(&options).await?;
     let writer = SqlitePoolOptions::new()
         .max_connections(1)
         .min_connections(1)
@@ -113,7 +120,31 @@ async fn sqlite(path: &Path) -> Result<Db, StoreError> {
         .connect_with(options.pragma("query_only", "on"))
         .await
         .map_err(trouble)?;
+    held.close().await.map_err(trouble)?;
     Ok(Db::Sqlite { writer, readers })
+}
+
+/// A connection to a file that is in WAL mode, and stays so while the connection is held.
+///
+/// SQLite calls a file busy without asking the busy handler while another process switches it to
+/// WAL, or leaves as the last and takes the log away; so this tries again.
+async fn in_wal(options: &SqliteConnectOptions) -> Result<SqliteConnection, StoreError> {
+    let start = Instant::now();
+    loop {
+        match options.connect().await {
+            Err(error) if busy(&error) && start.elapsed() < SQLITE_BUSY => {
+                tokio::time::sleep(SQLITE_AGAIN).await;
+            }
+            done => return done.map_err(trouble),
+        }
+    }
+}
+
+/// `SQLITE_BUSY`, or one of its extended codes, whose low octet it is.
+fn busy(error: &sqlx::Error) -> bool {
+    const BUSY: u32 = 5;
+    let code = error.as_database_error().and_then(|e| e.code());
+    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == BUSY)
 }
 
 async fn postgres(url: &str) -> Result<Db, StoreError> {
@@ -157,6 +188,25 @@ mod tests {
             ("postgres://h/a?sslmode=disable", "postgres://h/n1?sslmode=disable"),
         ] {
             assert_eq!(with_database(url, "n1"), expected);
+        }
+    }
+
+    /// The CLI beside a node that starts, while an agent looks: each comes and goes as it likes.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_file_is_opened_and_closed_by_many_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        for round in 0..20 {
+            let path = dir.path().join(format!("{round}.db"));
+            let one = || async {
+                for _ in 0..4 {
+                    let Db::Sqlite { writer, readers } = sqlite(&path).await? else { continue };
+                    readers.close().await;
+                    writer.close().await;
+                }
+                Ok::<(), StoreError>(())
+            };
+            let done = futures::future::try_join_all((0..6).map(|_| one())).await;
+            assert!(done.is_ok(), "round {round}: {done:?}");
         }
     }
 
