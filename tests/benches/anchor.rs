@@ -11,9 +11,9 @@ use signing::tsp::TsaClient;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tests::net::{Net, text_at};
 
-use crate::deliver::Services;
 use crate::machine;
 use crate::report::Run;
+use crate::services::Services;
 
 /// As a node does by default: objects under one token.
 const ROUND: usize = 100_000;
@@ -25,11 +25,11 @@ const SEED: &str = "
     select gen_random_uuid(), gen_random_uuid(), '', 'ContentConsignment', 'RD01', 'cd-34', 0, 0,
            sha256(n::text::bytea), 0, decode(repeat('00', 2000), 'hex')
       from generate_series(1, $1) n;";
+
 /// Anchors `count` evidences.
-pub(crate) async fn run(count: usize) -> Result<Vec<Run>> {
-    let services = Services::find()?;
+pub(crate) async fn run(services: &Services, count: usize) -> Result<Vec<Run>> {
     let name = format!("bench_anchor_{}", std::process::id());
-    let url = exchange_store::create_database(&services.database, &name).await?;
+    let url = services.create(&name).await?;
     let store = exchange_store::open(&url).await?;
     let mut database = PgConnection::connect(&url).await?;
     sqlx::query(SEED).bind(count as i64).execute(&mut database).await.context("seeding")?;
@@ -61,9 +61,6 @@ pub(crate) async fn run(count: usize) -> Result<Vec<Run>> {
     let floor = start.elapsed().as_secs_f64();
     drop(store);
     database.close().await?;
-    let mut admin = PgConnection::connect(&services.database).await?;
-    let drop = format!("drop database if exists \"{name}\" with (force)");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&mut admin).await?;
     let run = Run::new(&format!("anchor {count}"), "s", took).over(floor);
     Ok(vec![run.with("memory_mib", memory).with("bytes_per_record", bytes.0)])
 }

@@ -14,6 +14,7 @@ use tests::net::{Api, Net, text_at};
 use tokio::sync::{Mutex, Notify};
 
 use crate::report::Run;
+use crate::services::Services;
 use crate::{floor, machine};
 
 /// Clients that submit at once.
@@ -23,37 +24,13 @@ const WINDOW: usize = 2_000;
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Where the services are: `PLI_TEST_AMQP` or `PLI_TEST_KAFKA`, and `PLI_TEST_PG`.
-pub(crate) struct Services {
-    /// Broker.
-    pub(crate) backbone: String,
-    /// Database server.
-    pub(crate) database: String,
-}
-
-impl Services {
-    /// From the environment.
-    pub(crate) fn find() -> Result<Self> {
-        let chosen = std::env::var("PLI_BENCH_BACKBONE").unwrap_or_else(|_| "amqp".to_owned());
-        let variable = if chosen == "kafka" { "PLI_TEST_KAFKA" } else { "PLI_TEST_AMQP" };
-        let url = |name: &str| std::env::var(name).with_context(|| format!("{name} is not set"));
-        Ok(Self { backbone: url(variable)?, database: url("PLI_TEST_PG")? })
-    }
-
-    /// A network on them.
-    pub(crate) fn up(&self) -> Result<Net> {
-        Net::up_with(&self.options())
-    }
-
-    /// What `pli localnet up` takes.
-    pub(crate) fn options(&self) -> [&str; 4] {
-        ["--backbone", &self.backbone, "--store", &self.database]
-    }
-}
-
 /// Rate with its floor; latency at half of it.
-pub(crate) async fn run(name: &str, size: usize, count: usize) -> Result<Vec<Run>> {
-    let services = Services::find()?;
+pub(crate) async fn run(
+    services: &Services,
+    name: &str,
+    size: usize,
+    count: usize,
+) -> Result<Vec<Run>> {
     let net = services.up()?;
     let feed = Feed::start(&net).await?;
     // Warm: connections, plans of the database, caches of verdicts.
@@ -67,7 +44,7 @@ pub(crate) async fn run(name: &str, size: usize, count: usize) -> Result<Vec<Run
     drop(feed);
     drop(net);
     let before = machine::spent();
-    let floor = floor::rate(&services, &sizes, count).await?;
+    let floor = floor::rate(services, &sizes, count).await?;
     let bare = machine::spent().since(&before, count + count / 10);
     let mut run = Run::new(name, "deliveries/s", rate).over(floor);
     for (group, ms) in spent {
@@ -84,8 +61,8 @@ pub(crate) async fn run(name: &str, size: usize, count: usize) -> Result<Vec<Run
 }
 
 /// One message at a time: to A.1, to D.1 back.
-pub(crate) async fn idle(count: usize) -> Result<Vec<Run>> {
-    let net = Services::find()?.up()?;
+pub(crate) async fn idle(services: &Services, count: usize) -> Result<Vec<Run>> {
+    let net = services.up()?;
     let feed = Feed::start(&net).await?;
     let (mut accepted, mut consigned) = (Vec::new(), Vec::new());
     for n in 0..count + 20 {

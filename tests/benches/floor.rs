@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -26,8 +26,8 @@ use tests::net::Net;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use crate::deliver::Services;
 use crate::floor_rows::{Archive, Rows};
+use crate::services::{Services, store_of};
 
 const CLIENTS: usize = 64;
 const BATCH: usize = 256;
@@ -65,10 +65,7 @@ struct Measured(PgPool);
 
 impl Measured {
     async fn open(net: &Net, node: &str) -> Result<Self> {
-        let config = std::fs::read_to_string(net.dir().join(node).join("node.toml"))?;
-        let config: toml::Table = toml::from_str(&config)?;
-        let url = config.get("store").and_then(|s| s.get("url")).and_then(|u| u.as_str());
-        Ok(Self(PgPool::connect(url.context("no store.url")?).await?))
+        Ok(Self(PgPool::connect(&store_of(net, node)?).await?))
     }
 
     async fn average(&self, what: &str, table: &str) -> Result<usize> {
@@ -151,7 +148,7 @@ pub(crate) async fn rate(services: &Services, sizes: &Sizes, count: usize) -> Re
     let mark = mark.get(..8).unwrap_or_default();
     let end = async |name: &str, other: &str, lane: Lane| -> Result<Arc<End>> {
         let database = format!("floor_{mark}_{name}");
-        let url = exchange_store::create_database(&services.database, &database).await?;
+        let url = services.create(&database).await?;
         let node: NodeId = format!("floor-{mark}-{name}").parse()?;
         let backbone = broker_adapter::open(&services.backbone, Options::default()).await?;
         backbone.provision(&node).await?;

@@ -28,9 +28,10 @@ use serde_json::json;
 use tests::net::{Api, Net, text_at};
 use tokio::sync::Notify;
 
-use crate::deliver::{Feed, Services, paced, paced_at, percentile};
+use crate::deliver::{Feed, paced, paced_at, percentile};
 use crate::machine;
 use crate::report::Run;
+use crate::services::Services;
 
 const MIB: u64 = 1 << 20;
 /// Octets of one part on the content lane.
@@ -43,8 +44,7 @@ const RATE: f64 = 20.0;
 const PATIENCE: Duration = Duration::from_secs(900);
 
 /// All figures of a document of `size` octets: once alone, once with small messages beside it.
-pub(crate) async fn run(size: u64) -> Result<Vec<Run>> {
-    let services = Services::find()?;
+pub(crate) async fn run(services: &Services, size: u64) -> Result<Vec<Run>> {
     let net = services.up()?;
     let feed = Feed::start(&net).await?;
     // Warm, then alone.

@@ -11,7 +11,7 @@
 //! - [`large`]: a gigabyte through both nodes, and small messages beside it, against a copy with a
 //!   flush and the broker alone; [`backlog`]: what waited for a node that was away, and how fast that
 //!   goes when much is stored;
-//! - [`machine`]: what it ran on, and processor time by process;
+//! - [`machine`]: what it ran on, and processor time by process; [`services`]: broker and database;
 //! - [`report`]: the table and the JSON.
 //!
 //! Machines are noisy: read ratios, not rates. Deliberately absent: a verdict. Nothing fails here
@@ -28,12 +28,14 @@ mod floor_rows;
 mod large;
 mod machine;
 mod report;
+mod services;
 
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::report::{Report, Run};
+use crate::services::with;
 
 const WORKLOADS: [&str; 12] = [
     "seal",
@@ -118,19 +120,27 @@ async fn run(arguments: Arguments) -> Result<()> {
 
 async fn workload(name: &str, arguments: &Arguments) -> Result<Vec<Run>> {
     let few = |all: usize, some: usize| if arguments.quick { some } else { all };
+    let deliver =
+        async |size, count| with(async |s| deliver::run(s, name, size, count).await).await;
     match name {
         "seal" => crypto::seal(),
         "verify" => crypto::verify(),
         "proof" => crypto::proof().await,
-        "anchor-1m" => anchor::run(few(1_000_000, 100_000)).await,
+        "anchor-1m" => with(async |s| anchor::run(s, few(1_000_000, 100_000)).await).await,
         "contents-1m" => contents::run(few(1_000_000, 100_000)).await,
-        "idle-latency" => deliver::idle(few(300, 50)).await,
-        "deliver-1k" => deliver::run(name, 1 << 10, few(10_000, 3_000)).await,
-        "deliver-100k" => deliver::run(name, 100 << 10, few(2_000, 300)).await,
-        "deliver-1m" => deliver::run(name, 1 << 20, few(300, 50)).await,
-        "large-1g" => large::run(few(1 << 30, 64 << 20) as u64).await,
-        "backlog" => backlog::run(arguments.waiting.unwrap_or_else(|| few(100_000, 3_000))).await,
-        "stored" => backlog::stored(arguments.stored.unwrap_or_else(|| few(100_000, 20_000))).await,
+        "idle-latency" => with(async |s| deliver::idle(s, few(300, 50)).await).await,
+        "deliver-1k" => deliver(1 << 10, few(10_000, 3_000)).await,
+        "deliver-100k" => deliver(100 << 10, few(2_000, 300)).await,
+        "deliver-1m" => deliver(1 << 20, few(300, 50)).await,
+        "large-1g" => with(async |s| large::run(s, few(1 << 30, 64 << 20) as u64).await).await,
+        "backlog" => {
+            let count = arguments.waiting.unwrap_or_else(|| few(100_000, 3_000));
+            with(async |s| backlog::run(s, count).await).await
+        }
+        "stored" => {
+            let count = arguments.stored.unwrap_or_else(|| few(100_000, 80_000));
+            with(async |s| backlog::stored(s, count).await).await
+        }
         _ => bail!("no such workload"),
     }
 }
