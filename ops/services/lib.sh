@@ -117,8 +117,19 @@ spawn() {
   until ours "$pid" || ! kill -0 "$pid" 2>/dev/null; do sleep 0.01; done # until its exec
 }
 
-# Does PID run, and below DIR rather than as a reused number?
-ours() { grep -qzxF "PLI_SERVICE_DIR=$DIR" "/proc/$1/environ" 2>/dev/null; }
+# Does PID run, and below DIR rather than as a reused number? In the instant of its exec a process
+# has no environment; a zombie, and a thread of the kernel, never has one.
+ours() {
+  local all state left=50
+  while :; do
+    { all=$(tr '\0' '\n' <"/proc/$1/environ"); } 2>/dev/null || return 1
+    [[ $'\n'$all$'\n' == *$'\n'"PLI_SERVICE_DIR=$DIR"$'\n'* ]] && return 0
+    state=$(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null) || return 1
+    [[ -n $all || $state == Z* || $left -eq 0 ]] && return 1
+    left=$((left - 1))
+    sleep 0.01
+  done
+}
 
 # Is the process named in PIDFILE alive?
 alive() {
