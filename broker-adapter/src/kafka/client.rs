@@ -33,7 +33,12 @@ pub(super) fn base(url: &str, options: &Options) -> Result<ClientConfig, Backbon
         .set("reconnect.backoff.max.ms", "1000")
         .set("socket.keepalive.enable", "true")
         // A line that went dead without a word is noticed after this, not after a minute.
-        .set("socket.timeout.ms", "10000");
+        .set("socket.timeout.ms", "10000")
+        // A broker that hung for a moment is not in the answer to who asks just then, and librdkafka
+        // (2.10 and later) forgets it with all its connections: nothing was read or published until
+        // the next question, five minutes later unless said otherwise.
+        .set("topic.metadata.refresh.interval.ms", "5000")
+        .set("metadata.recovery.rebootstrap.trigger.ms", "10000");
     if options.ca_file.is_some() || options.identity.is_some() {
         config.set("security.protocol", "ssl");
     }
