@@ -25,8 +25,10 @@ pub(crate) async fn with(
 ) -> Result<Vec<Run>> {
     let services = Services::find()?;
     let runs = work(&services).await;
-    services.clear().await?;
-    runs
+    let cleared = services.clear().await;
+    // Why it failed says more than what could not be dropped after it.
+    let runs = runs?;
+    cleared.map(|()| runs)
 }
 
 impl Services {
@@ -68,8 +70,8 @@ impl Services {
         let made = self.made.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut server = PgConnection::connect(&self.database).await?;
         for url in made {
-            let name = url.rsplit('/').next().and_then(|name| name.split('?').next());
-            let name = name.context("no database in a URL")?;
+            let place = url.split('?').next().unwrap_or(&url);
+            let (_, name) = place.rsplit_once('/').context("no database in a URL")?;
             let drop = format!("drop database if exists \"{name}\" with (force)");
             server.execute(AssertSqlSafe(drop)).await?;
         }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -9,8 +10,10 @@ use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance, StreamConsumer
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use rdkafka::producer::FutureProducer;
+use rdkafka::statistics::Statistics;
 
 use super::offsets::Offsets;
+use super::standing::{REPORT_MS, Standing};
 use crate::{BackboneError, Identity, Options, url};
 
 /// Bytes that a producer holds for a broker that is away.
@@ -33,12 +36,7 @@ pub(super) fn base(url: &str, options: &Options) -> Result<ClientConfig, Backbon
         .set("reconnect.backoff.max.ms", "1000")
         .set("socket.keepalive.enable", "true")
         // A line that went dead without a word is noticed after this, not after a minute.
-        .set("socket.timeout.ms", "10000")
-        // A broker that hung for a moment is not in the answer to who asks just then, and librdkafka
-        // (2.10 and later) forgets it with all its connections: nothing was read or published until
-        // the next question, five minutes later unless said otherwise.
-        .set("topic.metadata.refresh.interval.ms", "5000")
-        .set("metadata.recovery.rebootstrap.trigger.ms", "10000");
+        .set("socket.timeout.ms", "10000");
     if options.ca_file.is_some() || options.identity.is_some() {
         config.set("security.protocol", "ssl");
     }
@@ -101,6 +99,7 @@ pub(super) fn member(base: &ClientConfig, group: &str, options: &Options) -> Cli
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", "6000")
         .set("heartbeat.interval.ms", "1000")
+        .set("statistics.interval.ms", REPORT_MS)
         .set("fetch.wait.max.ms", "100")
         .set("fetch.error.backoff.ms", "100")
         .set("queued.max.messages.kbytes", CONSUMER_KIB)
@@ -142,16 +141,18 @@ pub(super) fn failed(error: &KafkaError) -> BackboneError {
 }
 
 /// Routes librdkafka's talk into our log, quietly: it reconnects by itself, and says so at length.
-/// For a member of a group it also keeps the offsets in step with the assignment.
+/// For a member of a group it also keeps the offsets in step with the assignment, and whether it
+/// stands in the group.
 #[derive(Debug, Default)]
 pub(super) struct Quiet {
     pub(super) offsets: Offsets,
+    pub(super) standing: Standing,
     barred: Barred,
 }
 
 impl Quiet {
     pub(super) fn new(barred: &Barred) -> Self {
-        Self { offsets: Offsets::default(), barred: barred.clone() }
+        Self { barred: barred.clone(), ..Self::default() }
     }
 }
 
@@ -173,6 +174,12 @@ impl Barred {
 impl ClientContext for Quiet {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(?level, facility, message, "librdkafka");
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        if let Some(group) = &statistics.cgrp {
+            self.standing.note(group, Instant::now());
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

@@ -3,6 +3,7 @@
 //! - `client.rs`: configuration, and what librdkafka says of itself.
 //! - `wire.rs`: a frame as a record (CloudEvents Kafka binding, binary mode).
 //! - `subscription.rs`: consuming in a group; `offsets.rs`: which offsets may be committed.
+//! - `standing.rs`: whether a member stands in its group.
 //! - `lookout.rs`: how far a group is behind.
 //! - `way.rs`: a producer, and when to make another.
 //!
@@ -40,6 +41,7 @@ use crate::{
 mod client;
 mod lookout;
 mod offsets;
+mod standing;
 mod subscription;
 mod way;
 mod wire;

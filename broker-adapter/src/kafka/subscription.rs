@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::FutureExt;
@@ -20,6 +20,11 @@ use crate::{
     BackboneError, Destination, MAX_BATCH_BYTES, Options, Receipt, Received, Subscription,
 };
 
+/// How long a member may be out of its group before another takes its place. To join takes a few
+/// seconds, and as long as the session of one that died.
+const LOST: Duration = Duration::from_secs(20);
+/// Between two looks at whether it is.
+const LOOK: Duration = Duration::from_secs(5);
 /// After an error that librdkafka mends by itself.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -54,9 +59,21 @@ impl Member {
         self.consumer.as_ref().ok_or(BackboneError::Closed)
     }
 
+    /// The reader gives up for this reason, and it is told where lanes are asked after.
     fn refused(&self, error: BackboneError) -> BackboneError {
         self.readers.failed(&self.source, &error);
         error
+    }
+
+    /// Nothing came for a while: perhaps because the member is out of its group for good.
+    fn still_stands(&self, consumer: &StreamConsumer<Quiet>) -> Result<(), BackboneError> {
+        match consumer.context().standing.is_lost(LOST, Instant::now()) {
+            None => Ok(()),
+            Some(state) => {
+                let why = format!("the group of {} lost its reader ({state})", self.topic);
+                Err(self.refused(BackboneError::Unreachable(why)))
+            }
+        }
     }
 
     /// The next message, whatever librdkafka reports meanwhile: it reconnects, and joins again.
@@ -67,7 +84,11 @@ impl Member {
             if let Some((code, why)) = consumer.client().fatal_error() {
                 return Err(self.refused(BackboneError::Refused(format!("{code}: {why}"))));
             }
-            match consumer.recv().await {
+            let Ok(received) = tokio::time::timeout(LOOK, consumer.recv()).await else {
+                self.still_stands(consumer)?;
+                continue;
+            };
+            match received {
                 Ok(message) => {
                     if !self.reads.swap(true, Ordering::Relaxed) {
                         self.readers.reads(&self.source);

@@ -13,6 +13,7 @@ use crate::services::{self, Mortal, Service, find};
 use crate::{ground, pass, pass_some, processes, silence};
 
 mod full;
+mod hangs;
 mod secure;
 
 #[tokio::test(flavor = "multi_thread")]
