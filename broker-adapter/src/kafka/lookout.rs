@@ -39,6 +39,13 @@ impl Lookouts {
         Ok(fresh)
     }
 
+    /// Another is made when the topic is asked about again. It ends where blocking is allowed.
+    pub(super) async fn dismiss(&self, topic: &str) {
+        if let Some(former) = self.0.lock().await.remove(topic) {
+            std::thread::spawn(move || drop(former));
+        }
+    }
+
     /// All of them, to be dropped where blocking is allowed.
     pub(super) async fn take(&self) -> HashMap<String, Lookout> {
         std::mem::take(&mut *self.0.lock().await)

@@ -5,18 +5,19 @@
 //! - `subscription.rs`: consuming in a group; `offsets.rs`: which offsets may be committed.
 //! - `standing.rs`: whether a member stands in its group.
 //! - `lookout.rs`: how far a group is behind.
-//! - `way.rs`: a producer, and when to make another.
+//! - `way.rs`: a producer, and when to make another; `silence.rs`: since when it says nothing.
 //!
 //! Topics are `pli.<node>.<lane>`, one consumer group for each, of the same name. Topics are made by
 //! [`Backbone::provision`] alone: neither publishing nor subscribing ever creates one, whatever the
 //! broker's `auto.create.topics.enable` says.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures::{StreamExt, future, stream};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::Client;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
@@ -32,6 +33,7 @@ use tokio::sync::Mutex;
 
 use self::client::{Barred, Quiet, failed};
 use self::lookout::Lookouts;
+use self::silence::{Fate, Sign};
 use self::way::Way;
 use crate::readers::Readers;
 use crate::{
@@ -41,6 +43,7 @@ use crate::{
 mod client;
 mod lookout;
 mod offsets;
+mod silence;
 mod standing;
 mod subscription;
 mod way;
@@ -52,6 +55,9 @@ const PROBE_RETENTION: Duration = Duration::from_secs(3600);
 
 /// Between attempts to hand a frame to a full queue.
 const FULL_PAUSE: Duration = Duration::from_millis(5);
+
+/// Topics that are asked about at the same time.
+const ASKED_AT_ONCE: usize = 16;
 
 /// A cluster.
 pub(crate) struct Kafka {
@@ -119,6 +125,37 @@ impl Kafka {
         Ok(found)
     }
 
+    /// Topics of a batch that no frame can go to: they are not there, or until then nobody says. Asked
+    /// about once, and together: a client that is lost lets each question wait to its end.
+    async fn closed(
+        &self,
+        producer: &FutureProducer<Quiet>,
+        topics: &[String],
+        until: Instant,
+    ) -> HashMap<String, Outcome> {
+        let topics: HashSet<String> = topics.iter().cloned().collect();
+        let questions = topics.into_iter().map(|topic| self.door(producer, topic, until));
+        let answers = stream::iter(questions).buffer_unordered(ASKED_AT_ONCE);
+        answers.filter_map(future::ready).collect().await
+    }
+
+    /// A topic that no frame can go to, and why. `None` for one that is open.
+    async fn door(
+        &self,
+        producer: &FutureProducer<Quiet>,
+        topic: String,
+        until: Instant,
+    ) -> Option<(String, Outcome)> {
+        let asked = tokio::time::timeout_at(until.into(), self.exists(producer, &topic)).await;
+        let outcome = match asked {
+            Ok(Ok(true)) => return None,
+            Ok(Ok(false)) => Outcome::Unroutable,
+            Ok(Err(error)) => Outcome::Unknown(error.to_string()),
+            Err(_) => Outcome::Unknown(format!("nobody says whether {topic} is there")),
+        };
+        Some((topic, outcome))
+    }
+
     /// Asks the cluster whether a topic is there with a leader for each partition.
     async fn ask(
         &self,
@@ -158,14 +195,14 @@ impl Kafka {
         }
     }
 
-    /// Hands one frame to librdkafka.
+    /// Hands one frame to librdkafka; waits for room in its queue until then.
     async fn send(
         &self,
         producer: &FutureProducer<Quiet>,
         topic: &str,
         frame: &Frame,
+        until: Instant,
     ) -> Result<DeliveryFuture, Outcome> {
-        let start = Instant::now();
         let mut record = FutureRecord::to(topic)
             .key(frame.key.as_bytes())
             .payload(frame.body.as_ref())
@@ -174,7 +211,7 @@ impl Kafka {
             match producer.send_result(record) {
                 Ok(delivery) => return Ok(delivery),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), same))
-                    if start.elapsed() < self.options.confirm_timeout =>
+                    if Instant::now() < until =>
                 {
                     record = same;
                     tokio::time::sleep(FULL_PAUSE).await;
@@ -195,12 +232,18 @@ impl Kafka {
         topic: &str,
         delivery: DeliveryFuture,
         latest: tokio::time::Instant,
-    ) -> Outcome {
+    ) -> Fate {
         match tokio::time::timeout_at(latest, delivery).await {
-            Ok(Ok(Ok(_))) => Outcome::Confirmed,
-            Ok(Ok(Err((error, _)))) => self.outcome(topic, &error),
-            Ok(Err(_)) => Outcome::Unknown("the producer is gone".to_owned()),
-            Err(_) => Outcome::Unknown("the producer says nothing".to_owned()),
+            Ok(Ok(Ok(there))) => {
+                Fate { outcome: Outcome::Confirmed, partition: Some(there.partition) }
+            }
+            Ok(Ok(Err((error, message)))) => {
+                // Negative until one is chosen.
+                let partition = Some(message.partition()).filter(|partition| *partition >= 0);
+                Fate { outcome: self.outcome(topic, &error), partition }
+            }
+            Ok(Err(_)) => Outcome::Unknown("the producer is gone".to_owned()).into(),
+            Err(_) => Outcome::Unknown("the producer says nothing".to_owned()).into(),
         }
     }
 
@@ -210,9 +253,25 @@ impl Kafka {
         topic: &str,
         frame: &Frame,
     ) -> Outcome {
-        match self.send(producer, topic, frame).await {
-            Ok(delivery) => self.delivered(topic, delivery, self.latest()).await,
+        let until = Instant::now() + self.options.confirm_timeout;
+        match self.send(producer, topic, frame, until).await {
+            Ok(delivery) => self.delivered(topic, delivery, self.latest()).await.outcome,
             Err(outcome) => outcome,
+        }
+    }
+
+    /// Is this producer to be replaced? Not when the cluster itself says that a partition of the topic
+    /// has no leader.
+    async fn is_lost(
+        &self,
+        way: &Way,
+        producer: &FutureProducer<Quiet>,
+        batch: &[(String, Fate)],
+    ) -> bool {
+        match way.sign(batch, self.options.confirm_timeout * 2) {
+            Sign::Well => false,
+            Sign::Mute => true,
+            Sign::MuteAbout(topic) => self.ask(producer, &topic).await.unwrap_or(true),
         }
     }
 
@@ -326,40 +385,41 @@ impl Backbone for Kafka {
             Ok(producer) => producer,
             Err(error) => return vec![Outcome::Unknown(error.to_string()); frames.len()],
         };
+        let until = Instant::now() + self.options.confirm_timeout;
+        let topics: Vec<String> = frames.iter().map(|(to, _)| topic(to)).collect();
+        let closed = self.closed(&producer, &topics, until).await;
         let mut under_way = Vec::with_capacity(frames.len());
-        for (to, frame) in &frames {
-            let topic = topic(to);
-            let sent = match frame.refusal() {
+        for ((_, frame), topic) in frames.iter().zip(topics) {
+            let sent = match frame.refusal().or_else(|| closed.get(&topic).cloned()) {
                 Some(refusal) => Err(refusal),
-                None => match self.exists(&producer, &topic).await {
-                    Ok(true) => self.send(&producer, &topic, frame).await,
-                    Ok(false) => Err(Outcome::Unroutable),
-                    Err(error) => Err(Outcome::Unknown(error.to_string())),
-                },
+                None => self.send(&producer, &topic, frame, until).await,
             };
             under_way.push((topic, sent));
         }
         // For all of them together: a producer that says nothing is silent about each.
         let latest = self.latest();
-        let mut outcomes = Vec::with_capacity(frames.len());
+        let mut fates = Vec::with_capacity(frames.len());
         for (topic, sent) in under_way {
-            outcomes.push(match sent {
+            let fate = match sent {
                 Ok(delivery) => self.delivered(&topic, delivery, latest).await,
-                Err(outcome) => outcome,
-            });
+                Err(outcome) => outcome.into(),
+            };
+            fates.push((topic, fate));
         }
         // A broker with a lower limit than ours refuses whole batches, the innocent with the guilty.
-        for ((to, frame), outcome) in frames.iter().zip(&mut outcomes) {
-            if frames.len() > 1 && *outcome == Outcome::TooLarge && frame.refusal().is_none() {
-                *outcome = self.publish_alone(&producer, &topic(to), frame).await;
+        for ((_, frame), (topic, fate)) in frames.iter().zip(&mut fates) {
+            let refused = fate.outcome == Outcome::TooLarge && frame.refusal().is_none();
+            if frames.len() > 1 && refused {
+                fate.outcome = self.publish_alone(&producer, topic, frame).await;
             }
         }
+        let lost = self.is_lost(way, &producer, &fates).await;
         // The last one to hold it waits for its end.
         drop(producer);
-        if way.is_lost(&outcomes, self.options.confirm_timeout * 2) {
+        if lost {
             way.replace(client::producer(&self.config, &self.options, &self.barred));
         }
-        outcomes
+        fates.into_iter().map(|(_, fate)| fate.outcome).collect()
     }
 
     async fn subscribe(
@@ -382,10 +442,15 @@ impl Backbone for Kafka {
         }
         let lookout = self.lookouts.of(&self.config, &topic).await?;
         let limit = self.options.confirm_timeout;
-        tokio::task::spawn_blocking(move || lookout::lag(&lookout, &topic, limit))
+        let asked = topic.clone();
+        let answer = tokio::task::spawn_blocking(move || lookout::lag(&lookout, &asked, limit))
             .await
-            .map_err(|e| BackboneError::Unreachable(e.to_string()))?
-            .map_err(|e| self.barred.blame(&e))
+            .map_err(|e| BackboneError::Unreachable(e.to_string()))?;
+        if answer.is_err() {
+            // It may have forgotten the cluster for good.
+            self.lookouts.dismiss(&topic).await;
+        }
+        answer.map_err(|e| self.barred.blame(&e))
     }
 
     async fn probe(&self) -> Result<Duration, BackboneError> {
