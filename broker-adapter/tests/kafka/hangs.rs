@@ -26,6 +26,8 @@ const HANGS: usize = 4;
 const KEYS: usize = 12;
 /// Longer than the controller waits for a sign of life, shorter than the session of a reader.
 const FROZEN: Duration = Duration::from_secs(4);
+/// Several times as long as clients wait before they begin again.
+const AWAY: Duration = Duration::from_secs(15);
 /// Between two searches for a lane.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How long the nodes go on as during the hang when it is over.
@@ -52,7 +54,7 @@ struct Round<'a> {
 async fn kafka_that_hangs_now_and_then() {
     let Some(service) = Service::start("kafka", &[]) else { return };
     let url = service.run("url", &[]).unwrap();
-    let mut desks = join_all((0..NODES).map(|_| Desk::set_up(&url))).await;
+    let mut desks = join_all((0..NODES).map(|_| Desk::set_up(&url, &[]))).await;
     let everybody: Vec<NodeId> = desks.iter().map(|desk| desk.node.clone()).collect();
     for number in 0..=HANGS {
         let mut round =
@@ -67,6 +69,35 @@ async fn kafka_that_hangs_now_and_then() {
         round.newcomer = Some(newcomer(&url).await);
         join_all(desks.iter_mut().map(|desk| desk.work(&round))).await;
     }
+}
+
+/// Away for so long that every client begins again from the address that it was given: after five
+/// minutes without an answer, unless it is told otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn kafka_that_is_away_until_clients_begin_again() {
+    let Some(service) = Service::start("kafka", &[]) else { return };
+    let url = service.run("url", &[]).unwrap();
+    let soon = [("metadata.recovery.rebootstrap.trigger.ms".to_owned(), "2000".to_owned())];
+    let mut desks = join_all((0..NODES).map(|_| Desk::set_up(&url, &soon))).await;
+    let everybody: Vec<NodeId> = desks.iter().map(|desk| desk.node.clone()).collect();
+    for number in 0..2 {
+        if number > 0 {
+            let searches = join_all(desks.iter().map(Desk::look_for_a_stranger));
+            tokio::select! {
+                () = away(&service) => {}
+                _ = searches => {}
+            }
+        }
+        let (newcomer, start) = (Some(newcomer(&url).await), Instant::now());
+        let round = Round { number, everybody: &everybody, newcomer, start };
+        join_all(desks.iter_mut().map(|desk| desk.work(&round))).await;
+    }
+}
+
+async fn away(service: &Service) {
+    service.run("kill", &[]).unwrap();
+    tokio::time::sleep(AWAY).await;
+    service.run("start", &[]).unwrap();
 }
 
 async fn hang(service: &Service) {
@@ -87,8 +118,9 @@ async fn newcomer(url: &str) -> NodeId {
 }
 
 impl Desk {
-    async fn set_up(url: &str) -> Self {
-        let options = Options { confirm_timeout: Duration::from_secs(5), ..Options::default() };
+    async fn set_up(url: &str, properties: &[(String, String)]) -> Self {
+        let (confirm_timeout, properties) = (Duration::from_secs(5), properties.to_vec());
+        let options = Options { confirm_timeout, properties, ..Options::default() };
         let (node, backbone) = (node(), open(url, options).await.unwrap());
         backbone.provision(&node).await.unwrap();
         let reader = backbone.subscribe(&node, Lane::Message).await.unwrap();
