@@ -151,7 +151,11 @@ impl Kafka {
             Ok(Ok(true)) => return None,
             Ok(Ok(false)) => Outcome::Unroutable,
             Ok(Err(error)) => Outcome::Unknown(error.to_string()),
-            Err(_) => Outcome::Unknown(format!("nobody says whether {topic} is there")),
+            Err(_) => {
+                let late = KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut);
+                // The login or the certificate may be why nobody answers.
+                Outcome::Unknown(self.barred.blame(&late).to_string())
+            }
         };
         Some((topic, outcome))
     }

@@ -26,7 +26,8 @@ impl From<Outcome> for Fate {
 }
 
 impl Fate {
-    fn is_unknown(&self) -> bool {
+    /// Nobody knows whether the frame arrived.
+    pub(super) fn is_unknown(&self) -> bool {
         matches!(self.outcome, Outcome::Unknown(_))
     }
 }
@@ -72,8 +73,14 @@ impl Silence {
         for (topic, fate) in batch {
             self.note(topic, fate, now);
         }
-        let mute = self.places.iter().find(|(_, since)| now - **since > patience);
-        mute.map_or(Sign::Well, |((topic, _), _)| Sign::MuteAbout(topic.clone()))
+        // Of what this batch was for: elsewhere nobody may have tried again, or there is no such topic.
+        let is_mute = |(topic, fate): &&(String, Fate)| {
+            let place = fate.is_unknown().then(|| (topic.clone(), fate.partition));
+            let since = place.and_then(|place| self.places.get(&place));
+            since.is_some_and(|since| now - *since > patience)
+        };
+        let mute = batch.iter().find(is_mute);
+        mute.map_or(Sign::Well, |(topic, _)| Sign::MuteAbout(topic.clone()))
     }
 
     fn note(&mut self, topic: &str, fate: &Fate, now: Instant) {
@@ -90,67 +97,82 @@ impl Silence {
 mod tests {
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(60);
+    /// Hears batches, seconds after a start.
+    struct Ear(Silence, Instant);
+
+    impl Ear {
+        fn new() -> Self {
+            Self(Silence::default(), Instant::now())
+        }
+
+        fn heard<const N: usize>(
+            &mut self,
+            seconds: u64,
+            fates: [(&str, Option<i32>, Outcome); N],
+        ) -> Sign {
+            let fate = |(topic, partition, outcome): (&str, _, _)| {
+                (topic.to_owned(), Fate { outcome, partition })
+            };
+            let now = self.1 + Duration::from_secs(seconds);
+            self.0.heard(&fates.map(fate), Duration::from_secs(60), now)
+        }
+    }
 
     fn unknown() -> Outcome {
         Outcome::Unknown("timed out".to_owned())
     }
 
-    fn batch<const N: usize>(outcomes: [Outcome; N]) -> Vec<(String, Fate)> {
-        outcomes.map(|outcome| ("t".to_owned(), outcome.into())).into()
-    }
-
-    fn at_places<const N: usize>(fates: [(i32, Outcome); N]) -> Vec<(String, Fate)> {
-        let fate = |(n, outcome)| Fate { outcome, partition: Some(n) };
-        fates.map(|one| ("t".to_owned(), fate(one))).into()
+    fn mute_about_t() -> Sign {
+        Sign::MuteAbout("t".to_owned())
     }
 
     #[test]
     fn silence_lasts_from_the_first_batch_without_an_answer_to_the_next_with_one() {
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        let mut silence = Silence::default();
-        let mut heard = |batch: Vec<_>, seconds| silence.heard(&batch, PATIENCE, at(seconds));
-        assert_eq!(heard(batch([Outcome::Confirmed]), 0), Sign::Well);
-        assert_eq!(heard(batch([unknown(), unknown()]), 1), Sign::Well);
-        assert_eq!(heard(batch([unknown()]), 61), Sign::Well);
+        let mut ear = Ear::new();
+        assert_eq!(ear.heard(0, [("t", None, Outcome::Confirmed)]), Sign::Well);
+        assert_eq!(ear.heard(1, [("t", None, unknown()), ("t", None, unknown())]), Sign::Well);
+        assert_eq!(ear.heard(61, [("t", None, unknown())]), Sign::Well);
         // A broker that refuses one frame is a broker that answers.
-        assert_eq!(heard(batch([unknown(), Outcome::TooLarge]), 62), Sign::Well);
-        assert_eq!(heard(batch([unknown()]), 63), Sign::Well);
-        assert_eq!(heard(batch([unknown()]), 124), Sign::Mute);
+        let refused = [("t", None, unknown()), ("t", None, Outcome::TooLarge)];
+        assert_eq!(ear.heard(62, refused), Sign::Well);
+        assert_eq!(ear.heard(63, [("t", None, unknown())]), Sign::Well);
+        assert_eq!(ear.heard(64, []), Sign::Well, "nothing was tried");
+        assert_eq!(ear.heard(124, [("t", None, unknown())]), Sign::Mute);
     }
 
     #[test]
     fn a_partition_is_silent_among_others_that_answer() {
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        let mut silence = Silence::default();
-        let mut heard = |batch: Vec<_>, seconds| silence.heard(&batch, PATIENCE, at(seconds));
-        assert_eq!(heard(at_places([(0, Outcome::Confirmed), (1, unknown())]), 0), Sign::Well);
+        let mut ear = Ear::new();
+        let silent = |n| {
+            let answers = ("t", Some(1 - n), Outcome::Confirmed);
+            [answers, ("t", Some(n), unknown())]
+        };
+        assert_eq!(ear.heard(0, silent(1)), Sign::Well);
         // One that had an answer meanwhile begins anew.
-        assert_eq!(heard(at_places([(0, unknown()), (1, Outcome::Confirmed)]), 30), Sign::Well);
-        assert_eq!(heard(at_places([(0, Outcome::Confirmed), (1, unknown())]), 60), Sign::Well);
-        assert_eq!(heard(at_places([(0, Outcome::Confirmed), (1, unknown())]), 120), Sign::Well);
-        let mute = Sign::MuteAbout("t".to_owned());
-        assert_eq!(heard(at_places([(0, Outcome::Confirmed), (1, unknown())]), 121), mute);
-        assert_eq!(heard(at_places([(1, Outcome::Confirmed)]), 122), Sign::Well);
+        assert_eq!(ear.heard(30, silent(0)), Sign::Well);
+        assert_eq!(ear.heard(60, silent(1)), Sign::Well);
+        assert_eq!(ear.heard(120, silent(1)), Sign::Well);
+        assert_eq!(ear.heard(121, silent(1)), mute_about_t());
+        assert_eq!(ear.heard(122, [("t", Some(1), Outcome::Confirmed)]), Sign::Well);
+    }
+
+    #[test]
+    fn what_nobody_tried_again_is_not_held_against_the_producer() {
+        let mut ear = Ear::new();
+        let answers = || ("u", Some(0), Outcome::Confirmed);
+        assert_eq!(ear.heard(0, [answers(), ("t", Some(0), unknown())]), Sign::Well);
+        assert_eq!(ear.heard(100, [answers()]), Sign::Well);
+        assert_eq!(ear.heard(101, [answers(), ("t", None, Outcome::Unroutable)]), Sign::Well);
     }
 
     #[test]
     fn a_topic_is_silent_whose_partitions_nobody_named() {
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        let mut silence = Silence::default();
-        let with_another = || {
-            let mut batch = batch([unknown()]);
-            batch.push(("u".to_owned(), Outcome::Confirmed.into()));
-            batch
-        };
-        assert_eq!(silence.heard(&with_another(), PATIENCE, at(0)), Sign::Well);
-        let mute = Sign::MuteAbout("t".to_owned());
-        assert_eq!(silence.heard(&with_another(), PATIENCE, at(61)), mute);
+        let mut ear = Ear::new();
+        let batch = || [("t", None, unknown()), ("u", Some(0), Outcome::Confirmed)];
+        assert_eq!(ear.heard(0, batch()), Sign::Well);
+        assert_eq!(ear.heard(61, batch()), mute_about_t());
         // Wherever a frame of it went.
-        let answer = at_places([(3, Outcome::Confirmed)]);
-        assert_eq!(silence.heard(&answer, PATIENCE, at(62)), Sign::Well);
+        assert_eq!(ear.heard(62, [("t", Some(3), Outcome::Confirmed)]), Sign::Well);
+        assert_eq!(ear.heard(63, batch()), Sign::Well);
     }
 }

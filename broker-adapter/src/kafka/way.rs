@@ -14,7 +14,7 @@ use rdkafka::producer::{FutureProducer, Producer};
 
 use super::client::Quiet;
 use super::silence::{Fate, Sign, Silence};
-use crate::{BackboneError, Outcome};
+use crate::BackboneError;
 
 /// A producer in its place.
 pub(super) struct Way {
@@ -40,8 +40,7 @@ impl Way {
     /// After this became of a batch: will this producer never do it? Either it says so, or it has
     /// been silent for so long.
     pub(super) fn sign(&self, batch: &[(String, Fate)], patience: Duration) -> Sign {
-        let unknown = |(_, fate): &(String, Fate)| matches!(fate.outcome, Outcome::Unknown(_));
-        if batch.iter().any(unknown) && self.says_so() {
+        if batch.iter().any(|(_, fate)| fate.is_unknown()) && self.says_so() {
             return Sign::Mute;
         }
         let mut silence = self.silence.lock().unwrap_or_else(PoisonError::into_inner);

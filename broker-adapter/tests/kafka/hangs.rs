@@ -60,11 +60,7 @@ async fn kafka_that_hangs_now_and_then() {
         let mut round =
             Round { number, everybody: &everybody, newcomer: None, start: Instant::now() };
         if number > 0 {
-            let searches = join_all(desks.iter().map(Desk::look_for_a_stranger));
-            tokio::select! {
-                () = hang(&service) => {}
-                _ = searches => {}
-            }
+            search_during(hang(&service), &desks).await;
         }
         round.newcomer = Some(newcomer(&url).await);
         join_all(desks.iter_mut().map(|desk| desk.work(&round))).await;
@@ -82,15 +78,20 @@ async fn kafka_that_is_away_until_clients_begin_again() {
     let everybody: Vec<NodeId> = desks.iter().map(|desk| desk.node.clone()).collect();
     for number in 0..2 {
         if number > 0 {
-            let searches = join_all(desks.iter().map(Desk::look_for_a_stranger));
-            tokio::select! {
-                () = away(&service) => {}
-                _ = searches => {}
-            }
+            search_during(away(&service), &desks).await;
         }
         let (newcomer, start) = (Some(newcomer(&url).await), Instant::now());
         let round = Round { number, everybody: &everybody, newcomer, start };
         join_all(desks.iter_mut().map(|desk| desk.work(&round))).await;
+    }
+}
+
+/// All look for lanes that are not there while the broker is in trouble.
+async fn search_during(trouble: impl Future<Output = ()>, desks: &[Desk]) {
+    let searches = join_all(desks.iter().map(Desk::look_for_a_stranger));
+    tokio::select! {
+        () = trouble => {}
+        _ = searches => {}
     }
 }
 
