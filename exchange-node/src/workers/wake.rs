@@ -10,7 +10,7 @@ use exchange_store::StoreError;
 use exchange_store::rows::{Claimed, EffectKind, Settlement};
 use schemas::dispatch::ContentRef;
 use schemas::problem::Code;
-use schemas::time::{DAY, MINUTE, SECOND};
+use schemas::time::{DAY, MINUTE, SECOND, Timestamp};
 use schemas::trace::TraceContext;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -27,8 +27,11 @@ use crate::node::Node;
 const LEASE: i64 = 10 * SECOND;
 const MAX_BATCH: u32 = 256;
 const LOOK: Duration = Duration::from_millis(500);
-/// A dispatch whose content has not come after so many looks, one a minute at last, is dead.
-const MAX_LOOKS: u32 = 7 * (DAY / MINUTE) as u32;
+/// A dispatch whose content has not come for so long is dead, as soon as it was looked at often.
+const LONGEST: i64 = 7 * DAY;
+const OFTEN: u32 = 8;
+/// Between two looks at the most.
+const LONGEST_PAUSE: i64 = 15 * MINUTE;
 
 /// Payload of a wake by which an operator has a delivery sent again.
 pub const REDRIVE: &[u8] = b"redrive";
@@ -258,7 +261,9 @@ async fn parked(node: &Node, claim: &Claimed) -> Result<Parked, Again> {
     if !found.arrived.findings.is_empty() || node.content_is_here(&found.apart).await? {
         return Ok(Parked::Here(found, standing.trace));
     }
-    if claim.attempts > MAX_LOOKS {
+    let now = node.clock.now();
+    let waited = waited(claim.attempts, standing.since, now);
+    if waited > LONGEST && claim.attempts >= OFTEN {
         return Ok(dead("the content never came".to_owned()));
     }
     let place = (claim.id, claim.effect.order_key.as_str());
@@ -268,15 +273,40 @@ async fn parked(node: &Node, claim: &Claimed) -> Result<Parked, Again> {
         node.wakes.after(&change);
         return Ok(Parked::SteppedOut);
     }
-    let wait = (SECOND / 2).saturating_mul(1 << claim.attempts.min(7)).min(MINUTE);
-    let due = node.clock.now().plus(wait);
+    let due = now.plus(pause(waited));
     let error = "waiting for content".to_owned();
     Ok(Parked::Absent(found.apart, Settlement::Retry { id: claim.id, due, error }))
+}
+
+/// How long a dispatch has waited. Of those that an earlier release kept, the looks tell, one a minute.
+fn waited(looks: u32, since: Option<Timestamp>, now: Timestamp) -> i64 {
+    since.map_or_else(|| i64::from(looks) * MINUTE, |since| now.since(since))
+}
+
+/// How long to wait before the next look. This process sees at once what comes, in
+/// [`Waker::hurry`]; what comes while no process remembers the dispatch makes it a quarter later.
+fn pause(waited: i64) -> i64 {
+    (waited / 4).clamp(SECOND / 2, LONGEST_PAUSE)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_late_is_looked_at_soon_at_first_and_some_hundred_times_a_day() {
+        let since = Timestamp::from_millis(0);
+        let (mut now, mut looks) = (since, 0);
+        while waited(looks, Some(since), now) <= DAY {
+            let waited = waited(looks, Some(since), now);
+            let pause = pause(waited);
+            assert!(pause <= (waited / 4).max(SECOND / 2), "{waited}: {pause}");
+            now = now.plus(pause);
+            looks += 1;
+        }
+        assert!((90..150).contains(&looks), "{looks}");
+        assert_eq!(waited(90, None, now), 90 * MINUTE, "as earlier releases looked");
+    }
 
     #[test]
     fn what_moved_on_before_it_was_sent_again_is_no_dead_letter() {

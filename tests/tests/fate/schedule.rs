@@ -177,8 +177,8 @@ impl Schedule {
             T0.plus(dice.between(20, 200) as i64 * MINUTE + dice.below(2) as i64 * 3 * DAY);
         self.pass(trouble_ends, 60, None).await;
         self.heal();
-        // Content that was stolen is looked for once a minute, by each dispatch that waits for it,
-        // until a day is over.
+        // Content that was stolen is looked for by each dispatch that waits for it, at last four times
+        // an hour, until a day is over.
         self.pass(END.plus(-DAY), 14_400, Some(2 * DAY)).await;
     }
 
