@@ -163,24 +163,26 @@ fn patience(since: Timestamp, answer: Span) -> Timestamp {
     since.plus(answered.since(since) / 2)
 }
 
-/// The head of a line that has stood there too long steps out: it goes on waiting beside the line,
-/// as long as a dispatch may. None while it may stand, and for who stands in no line.
+/// Until when the head of a line may stand there. None for who stands in no line.
 #[must_use]
-pub(crate) fn step_out(
+pub(crate) fn stands_until(
     node: &Node,
-    (id, order_key): (i64, &str),
+    order_key: &str,
     standing: &Standing,
     found: &Found,
-) -> Option<Change> {
-    let (now, since) = (node.clock.now(), standing.since?);
+) -> Option<Timestamp> {
+    let since = standing.since.filter(|_| order_key.starts_with("line/"))?;
     let catalogue = &node.directory.current().catalogue;
     let answer = rules::deadlines(catalogue, &found.arrived.envelope.process).relay_ack;
-    if !order_key.starts_with("line/") || now < patience(since, answer) {
-        return None;
-    }
+    Some(patience(since, answer))
+}
+
+/// The head of a line steps out: it goes on waiting beside the line, as long as a dispatch may.
+#[must_use]
+pub(crate) fn step_out(now: Timestamp, id: i64, standing: &Standing, found: &Found) -> Change {
     let payload = frame::encode(standing);
     let effects = vec![wake(beside(found.delivery), now, payload)];
-    Some(Change { effects, settles: vec![id], ..Change::new(Cause::once(), now) })
+    Change { effects, settles: vec![id], ..Change::new(Cause::once(), now) }
 }
 
 fn wake(order_key: String, due: Timestamp, payload: Vec<u8>) -> NewEffect {

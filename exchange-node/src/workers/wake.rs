@@ -266,14 +266,16 @@ async fn parked(node: &Node, claim: &Claimed) -> Result<Parked, Again> {
     if waited > LONGEST && claim.attempts >= OFTEN {
         return Ok(dead("the content never came".to_owned()));
     }
-    let place = (claim.id, claim.effect.order_key.as_str());
-    if let Some(change) = line::step_out(node, place, &standing, &found) {
+    let leaves = line::stands_until(node, &claim.effect.order_key, &standing, &found);
+    if leaves.is_some_and(|leaves| leaves <= now) {
+        let change = line::step_out(now, claim.id, &standing, &found);
         tracing::warn!(delivery = %found.delivery, "its content is late: others go before it");
         node.store.commit(std::slice::from_ref(&change)).await?;
         node.wakes.after(&change);
         return Ok(Parked::SteppedOut);
     }
-    let due = now.plus(pause(waited));
+    let next = now.plus(pause(waited));
+    let due = leaves.map_or(next, |leaves| leaves.min(next));
     let error = "waiting for content".to_owned();
     Ok(Parked::Absent(found.apart, Settlement::Retry { id: claim.id, due, error }))
 }
