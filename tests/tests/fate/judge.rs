@@ -345,10 +345,13 @@ impl Judge<'_> {
         let query = QueueQuery { to: None, after: 0, limit: 1_000 };
         let malice = &self.schedule.trouble.malice;
         let false_frames = malice.spoil + malice.forge + malice.replay > 0;
+        let in_vain = thief || malice.spoil + malice.forge > 0;
         for row in at_once(site.store.queue(&query)).unwrap() {
             let fine = match row.state.as_str() {
                 "set-aside" => false_frames || thief,
-                "waiting" => thief || malice.spoil + malice.forge > 0,
+                "waiting" => in_vain,
+                // A week is over: an operator sees it, and nothing of it is lost.
+                "dead" => in_vain && row.error.as_deref() == Some("the content never came"),
                 _ => false,
             };
             if !fine {

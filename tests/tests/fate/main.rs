@@ -45,7 +45,7 @@ mod wire;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use schedule::Schedule;
 
@@ -103,6 +103,8 @@ fn campaign(seeds: impl Iterator<Item = u64> + Send) {
     let seeds = Mutex::new(seeds);
     let bad: Mutex<Vec<(u64, Fate)>> = Mutex::default();
     let played = AtomicU64::new(0);
+    // Who makes hundreds of times as many calls as others does something in vain.
+    let longest: Mutex<(Duration, u64)> = Mutex::default();
     let began = Instant::now();
     let most = number("PLI_FATE_SHOW", 1) as usize;
     std::thread::scope(|scope| {
@@ -113,9 +115,13 @@ fn campaign(seeds: impl Iterator<Item = u64> + Send) {
                     if bad.lock().unwrap().len() >= most {
                         return;
                     }
+                    let start = Instant::now();
                     let fate = catch_unwind(AssertUnwindSafe(|| play(seed))).unwrap_or_else(|_| {
                         Fate { broken: vec!["it panicked".to_owned()], diary: Vec::new() }
                     });
+                    let mut longest = longest.lock().unwrap();
+                    *longest = (*longest).max((start.elapsed(), seed));
+                    drop(longest);
                     let so_far = played.fetch_add(1, Ordering::SeqCst) + 1;
                     if so_far.is_multiple_of(NEWS) {
                         let seconds = began.elapsed().as_secs();
@@ -131,6 +137,8 @@ fn campaign(seeds: impl Iterator<Item = u64> + Send) {
     let played = played.into_inner();
     let rate = played as f64 / began.elapsed().as_secs_f64();
     eprintln!("{played} schedules, {rate:.1} a second, {}", tally::Summary);
+    let (longest, seed) = longest.into_inner().unwrap();
+    eprintln!("the longest took {:.1} s: {seed}", longest.as_secs_f64());
     let bad = bad.into_inner().unwrap();
     for (seed, fate) in &bad {
         eprintln!("--- PLI_FATE_SEED={seed} PLI_FATE_SCHEDULES=1");
