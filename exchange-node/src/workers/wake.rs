@@ -10,7 +10,7 @@ use exchange_store::StoreError;
 use exchange_store::rows::{Claimed, EffectKind, Settlement};
 use schemas::dispatch::ContentRef;
 use schemas::problem::Code;
-use schemas::time::{DAY, MINUTE, SECOND, Timestamp};
+use schemas::time::{DAY, MINUTE, SECOND};
 use schemas::trace::TraceContext;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -27,11 +27,12 @@ use crate::node::Node;
 const LEASE: i64 = 10 * SECOND;
 const MAX_BATCH: u32 = 256;
 const LOOK: Duration = Duration::from_millis(500);
-/// A dispatch whose content has not come for so long is dead, as soon as it was looked at often.
+/// A dispatch whose content has not come for so long is dead.
 const LONGEST: i64 = 7 * DAY;
-const OFTEN: u32 = 8;
 /// Between two looks at the most.
 const LONGEST_PAUSE: i64 = 15 * MINUTE;
+/// As many as take [`LONGEST`]. Counted, since an operator who has it looked at again gives it as long.
+const MAX_LOOKS: u32 = (LONGEST / LONGEST_PAUSE) as u32 + 32;
 
 /// Payload of a wake by which an operator has a delivery sent again.
 pub const REDRIVE: &[u8] = b"redrive";
@@ -262,8 +263,9 @@ async fn parked(node: &Node, claim: &Claimed) -> Result<Parked, Again> {
         return Ok(Parked::Here(found, standing.trace));
     }
     let now = node.clock.now();
-    let waited = waited(claim.attempts, standing.since, now);
-    if waited > LONGEST && claim.attempts >= OFTEN {
+    // An earlier release looked once a minute: many looks alone are no long wait.
+    let long = standing.since.is_none_or(|since| now.since(since) > LONGEST);
+    if long && claim.attempts > MAX_LOOKS {
         return Ok(dead("the content never came".to_owned()));
     }
     let leaves = line::stands_until(node, &claim.effect.order_key, &standing, &found);
@@ -274,21 +276,17 @@ async fn parked(node: &Node, claim: &Claimed) -> Result<Parked, Again> {
         node.wakes.after(&change);
         return Ok(Parked::SteppedOut);
     }
-    let next = now.plus(pause(waited));
+    let next = now.plus(pause(claim.attempts));
     let due = leaves.map_or(next, |leaves| leaves.min(next));
     let error = "waiting for content".to_owned();
     Ok(Parked::Absent(found.apart, Settlement::Retry { id: claim.id, due, error }))
 }
 
-/// How long a dispatch has waited. Of those that an earlier release kept, the looks tell, one a minute.
-fn waited(looks: u32, since: Option<Timestamp>, now: Timestamp) -> i64 {
-    since.map_or_else(|| i64::from(looks) * MINUTE, |since| now.since(since))
-}
-
-/// How long to wait before the next look. This process sees at once what comes, in
-/// [`Waker::hurry`]; what comes while no process remembers the dispatch makes it a quarter later.
-fn pause(waited: i64) -> i64 {
-    (waited / 4).clamp(SECOND / 2, LONGEST_PAUSE)
+/// How long to wait after so many looks: a quarter of the wait so far. This process sees at once what
+/// comes, in [`Waker::hurry`], once it has looked at the dispatch.
+fn pause(looks: u32) -> i64 {
+    let longer = |pause: i64, _| (pause + pause / 4).min(LONGEST_PAUSE);
+    (0..looks.min(MAX_LOOKS)).fold(SECOND / 2, longer)
 }
 
 #[cfg(test)]
@@ -296,18 +294,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_late_is_looked_at_soon_at_first_and_some_hundred_times_a_day() {
-        let since = Timestamp::from_millis(0);
-        let (mut now, mut looks) = (since, 0);
-        while waited(looks, Some(since), now) <= DAY {
-            let waited = waited(looks, Some(since), now);
-            let pause = pause(waited);
-            assert!(pause <= (waited / 4).max(SECOND / 2), "{waited}: {pause}");
-            now = now.plus(pause);
-            looks += 1;
+    fn what_is_late_is_looked_at_soon_at_first_and_four_times_an_hour_at_last_for_a_week() {
+        let mut waited = 0;
+        for looks in 0..=MAX_LOOKS {
+            let pause = pause(looks);
+            assert!(pause <= waited / 4 + SECOND / 2, "{looks}: {pause} after {waited}");
+            waited += pause;
         }
-        assert!((90..150).contains(&looks), "{looks}");
-        assert_eq!(waited(90, None, now), 90 * MINUTE, "as earlier releases looked");
+        assert_eq!(pause(MAX_LOOKS), LONGEST_PAUSE);
+        assert!((LONGEST..LONGEST + DAY / 4).contains(&waited), "{waited}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use schemas::digest::Digest;
 use schemas::event::{Event, Reason};
 use schemas::evidence::{Evidence, UserContentInfo};
 use schemas::ids::{DeliveryId, EvidenceId, MessageId, NodeId};
-use schemas::time::MINUTE;
+use schemas::time::{DAY, MINUTE};
 
 use crate::ground::at_once;
 use crate::people::Letter;
@@ -350,8 +350,11 @@ impl Judge<'_> {
             let fine = match row.state.as_str() {
                 "set-aside" => false_frames || thief,
                 "waiting" => in_vain,
-                // A week is over: an operator sees it, and nothing of it is lost.
-                "dead" => in_vain && row.error.as_deref() == Some("the content never came"),
+                // An operator sees it, and nothing of it is lost.
+                "dead" => {
+                    let error = row.error.as_deref() == Some("the content never came");
+                    in_vain && error && site.times.now().since(row.since) > 7 * DAY
+                }
                 _ => false,
             };
             if !fine {

@@ -178,7 +178,7 @@ impl Schedule {
         self.pass(trouble_ends, 60, None).await;
         self.heal();
         // Content that was stolen is looked for by each dispatch that waits for it, at last four times
-        // an hour, until a day is over.
+        // an hour, until a week is over.
         self.pass(END.plus(-DAY), 14_400, Some(2 * DAY)).await;
     }
 
