@@ -126,8 +126,9 @@ pub trait Subscription: Send + fmt::Debug {
     /// Cancel-safe: a frame that was not returned is returned by the next call.
     ///
     /// # Errors
-    /// Only what waiting does not mend: the lane is gone, access is refused, the backbone is
-    /// closed. Subscribe again.
+    /// Only what waiting does not mend, or may not: the lane is gone, access is refused, the
+    /// backbone is closed; [`BackboneError::Unreachable`] when a Kafka has been away for so long that
+    /// this reader may have been forgotten. Subscribe again.
     async fn next(&mut self, max: usize) -> Result<Vec<Received>, BackboneError>;
 
     /// Says that these frames are durable elsewhere: call it after the store's commit, in any

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use schemas::ids::NodeId;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
 use super::tools::{
@@ -13,10 +14,13 @@ use super::tools::{
     said, silence, take, to,
 };
 use super::{Broker, Ground, Verdict};
-use crate::{Backbone, Lane, Options, Outcome, Subscription};
+use crate::{Backbone, BackboneError, Lane, Options, Outcome, Subscription};
 
 /// The broker stays dead for at least so long.
 const OUTAGE: Duration = Duration::from_millis(500);
+
+/// Before what failed is tried again.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// Until a producer that did not come back by itself has been replaced, and another was heard.
 const RECOVERY: Duration = Duration::from_secs(100);
@@ -126,7 +130,7 @@ pub(super) async fn a_replica_comes_and_goes(ground: &Ground) -> Verdict {
         let reader = backbone.subscribe(&node, Lane::Message).await.map_err(said)?;
         Ok::<_, String>((backbone, reader))
     };
-    let (news, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
+    let (news, mut arrivals) = unbounded_channel();
     let (_first, reader) = replica("one").await?;
     let steady = tokio::spawn(read_on(reader, news.clone()));
     publish_all(&backbone, numbered(&to(&node, Lane::Message), 0..COUNT / 3, 30)).await?;
@@ -155,19 +159,41 @@ pub(super) async fn a_replica_comes_and_goes(ground: &Ground) -> Verdict {
 /// Reads and acknowledges for ever; says what came.
 async fn read_on(
     mut reader: Box<dyn Subscription>,
-    news: tokio::sync::mpsc::UnboundedSender<String>,
-) -> String {
+    news: UnboundedSender<String>,
+) -> BackboneError {
     loop {
         let batch = match reader.next(200).await {
             Ok(batch) => batch,
-            Err(error) => return format!("the subscription ended: {error}"),
+            Err(error) => return error,
         };
         for received in &batch {
             let _ = news.send(received.frame.id.clone());
         }
         if let Err(error) = reader.ack(batch.iter().map(|r| r.receipt).collect()).await {
-            return format!("cannot acknowledge: {error}");
+            return error;
         }
+    }
+}
+
+/// As [`read_on`], and as a node does: whoever reads from a Kafka that is away for long is told to
+/// subscribe again (`kafka/standing.rs`). Elsewhere a subscription outlives its broker.
+async fn read_again(
+    backbone: Arc<dyn Backbone>,
+    node: NodeId,
+    mut reader: Box<dyn Subscription>,
+    (may_end, news): (bool, UnboundedSender<String>),
+) -> BackboneError {
+    loop {
+        match read_on(reader, news.clone()).await {
+            BackboneError::Unreachable(_) if may_end => {}
+            error => return error,
+        }
+        reader = loop {
+            if let Ok(reader) = backbone.subscribe(&node, Lane::Message).await {
+                break reader;
+            }
+            tokio::time::sleep(AGAIN).await;
+        };
     }
 }
 
@@ -206,15 +232,16 @@ pub(super) async fn the_broker_falls_silent(ground: &Ground) -> Verdict {
 
 /// The broker is killed under load, and comes back; then it is stopped in order, which closes
 /// connections with a reason, and comes back: everything confirmed arrives, on the
-/// subscription that was there before.
+/// subscription that was there before, where that is not told to end.
 pub(super) async fn the_broker_dies(ground: &Ground) -> Verdict {
     let Some(broker) = &ground.broker else { return Err("there is none to kill".to_owned()) };
     let (backbone, node) = ready(ground).await?;
     let reader = backbone.subscribe(&node, Lane::Message).await.map_err(said)?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let publisher = tokio::spawn(keep_publishing(Arc::clone(&backbone), node.clone(), stopped));
-    let (news, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
-    let consumer = tokio::spawn(read_on(reader, news));
+    let (news, mut arrivals) = unbounded_channel();
+    let rules = (ground.url.starts_with("kafka"), news);
+    let consumer = tokio::spawn(read_again(Arc::clone(&backbone), node.clone(), reader, rules));
     let ends: [fn(&dyn Broker) -> io::Result<()>; 2] = [|b| b.kill(), |b| b.stop()];
     for end in ends {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -233,7 +260,10 @@ pub(super) async fn the_broker_dies(ground: &Ground) -> Verdict {
         let left = (RECOVERY + PATIENCE).saturating_sub(back.elapsed()).min(PATIENCE);
         match timeout(left, arrivals.recv()).await {
             Ok(Some(id)) => missing.remove(&id),
-            Ok(None) => return consumer.await.map_or_else(|e| Err(e.to_string()), Err),
+            Ok(None) => {
+                let error = consumer.await.map_err(|e| e.to_string())?;
+                return Err(format!("the subscription ended: {error}"));
+            }
             Err(_) => {
                 let (lacking, late) = (missing.len(), back.elapsed());
                 return Err(format!(
@@ -272,7 +302,7 @@ async fn keep_publishing(
             }
             open = unknown;
             if !open.is_empty() {
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                tokio::time::sleep(AGAIN).await;
             }
         }
         slowest = slowest.max(start.elapsed());
