@@ -16,6 +16,7 @@
 //!
 //! - [`schedule`]: one schedule. [`people`]: who sends and receives. [`judge`]: what must hold.
 //! - [`site`], [`faulty`]: a node's place and its unreliable stores. [`wire`], [`malice`]: backbones.
+//! - [`late`]: one story told by hand, of content that comes in the second week.
 //! - [`life`]: time and kills. [`ground`]: keys and lists, once per process. [`dice`]: chance.
 //!
 //! `PLI_FATE_SCHEDULES` says how many schedules, `PLI_FATE_SEED` with which seed they begin.
@@ -32,6 +33,7 @@ mod dice;
 mod faulty;
 mod ground;
 mod judge;
+mod late;
 mod life;
 mod malice;
 mod operators;
@@ -77,13 +79,7 @@ const NEWS: u64 = 1_000;
 fn play(seed: u64) -> Fate {
     LazyLock::force(&ground::GROUND);
     let home = ground::GROUND.home();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .max_blocking_threads(1)
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    simulated().block_on(async {
         let schedule = Schedule::new(seed, home.path());
         schedule.play().await;
         let broken = judge::broken(&schedule);
@@ -92,6 +88,16 @@ fn play(seed: u64) -> Fate {
         }
         Fate { broken, diary: schedule.times.diary() }
     })
+}
+
+/// Where no time passes but what is waited for.
+fn simulated() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .max_blocking_threads(1)
+        .build()
+        .unwrap()
 }
 
 fn number(name: &str, otherwise: u64) -> u64 {

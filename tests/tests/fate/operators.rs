@@ -63,10 +63,14 @@ fn rule(site: &Site, peer: &NodeId, held_since: Option<Timestamp>) {
     site.written(&[Topic::Queue]);
 }
 
-fn redrive_dead(site: &Site) {
+/// As `pli queue redrive`: what is dead is looked at again.
+pub fn redrive_dead(site: &Site) {
     count(Tally::Operator);
-    let redriven = at_once(site.store.redrive(&[], site.times.now())).unwrap();
+    let due = site.times.now();
+    let redriven = at_once(site.store.redrive(&[], due)).unwrap();
     site.times.note(|| format!("{}: operator: {redriven} redriven", site.plan.id));
+    // A node whose clock is behind finds it not due yet.
+    site.agenda.add(due);
     site.written(&[Topic::Queue]);
 }
 
@@ -83,7 +87,6 @@ fn send_again(site: &Site, dice: &Dice) {
     site.times.note(|| format!("{}: operator: sends {id} again", site.plan.id));
     let due = site.times.now();
     at_once(site.store.commit(&[wake(id, due)])).unwrap();
-    // A node whose clock is behind finds it not due yet.
     site.agenda.add(due);
     site.written(&[Topic::Queue]);
 }

@@ -103,6 +103,20 @@ impl Trouble {
         }
     }
 
+    /// None at all, in a network of two nodes.
+    pub fn none() -> Self {
+        Self {
+            nodes: 2,
+            site: Odds::default(),
+            wire: Odds::default(),
+            malice: Malice::default(),
+            archive_away: 0,
+            wire_away: 0,
+            replicas: false,
+            operators: false,
+        }
+    }
+
     /// What was not known when the first seeds found something.
     fn more(mut self, seed: u64) -> Self {
         if seed >= FIRST_EDITION {
@@ -118,8 +132,13 @@ impl Schedule {
     /// Lays it out in `home`; inside the simulated runtime.
     pub fn new(seed: u64, home: &Path) -> Self {
         let dice = Dice::of(seed, "schedule");
-        let times = Times::begin();
         let trouble = Trouble::of(&dice).more(seed);
+        Self::of(seed, home, dice, trouble)
+    }
+
+    /// One with this trouble.
+    pub fn of(seed: u64, home: &Path, dice: Dice, trouble: Trouble) -> Self {
+        let times = Times::begin();
         let plans = &GROUND.topology.node[..trouble.nodes];
         let away = |hours: i64, it: bool| {
             if it && hours > 0 { (T0.plus(3_000), T0.plus(hours * HOUR)) } else { (END, END) }
@@ -154,6 +173,19 @@ impl Schedule {
 
     /// Plays it, heals everything, and lets it drain.
     pub async fn play(&self) {
+        self.begin();
+        let dice = Dice::of(self.seed, "time");
+        let trouble_ends =
+            T0.plus(dice.between(20, 200) as i64 * MINUTE + dice.below(2) as i64 * 3 * DAY);
+        self.pass(trouble_ends, 60, None).await;
+        self.heal();
+        // Content that was stolen is looked for by each dispatch that waits for it, at last four times
+        // an hour, until a week is over.
+        self.pass(END.plus(-DAY), 14_400, Some(2 * DAY)).await;
+    }
+
+    /// Nodes start, and people begin to send and to read.
+    pub fn begin(&self) {
         for site in &self.sites {
             let (site, wires) = (Arc::clone(site), self.wires.clone());
             let dice = Dice::of(self.seed, &format!("lives of {}", site.plan.id));
@@ -172,14 +204,6 @@ impl Schedule {
             let dice = Dice::of(self.seed, &format!("reader at {}", site.plan.id));
             tokio::spawn(people::receive(Arc::clone(site), dice, self.book.clone()));
         }
-        let dice = Dice::of(self.seed, "time");
-        let trouble_ends =
-            T0.plus(dice.between(20, 200) as i64 * MINUTE + dice.below(2) as i64 * 3 * DAY);
-        self.pass(trouble_ends, 60, None).await;
-        self.heal();
-        // Content that was stolen is looked for by each dispatch that waits for it, at last four times
-        // an hour, until a week is over.
-        self.pass(END.plus(-DAY), 14_400, Some(2 * DAY)).await;
     }
 
     fn operators(&self) {
@@ -205,7 +229,7 @@ impl Schedule {
     /// Lets time pass until `end`, or for `seconds` in which something happens: where nobody has
     /// anything to do, it leaps to the next instant at which somebody may have, unless that is
     /// farther away than `farthest`.
-    async fn pass(&self, end: Timestamp, seconds: u32, farthest: Option<i64>) {
+    pub async fn pass(&self, end: Timestamp, seconds: u32, farthest: Option<i64>) {
         let mut before = 0;
         let mut quiet = 0;
         for _ in 0..4 * seconds {

@@ -51,6 +51,10 @@ struct Held {
     seen: Vec<(Place, Frame)>,
     /// Frames that are there although their node was told otherwise, or nothing.
     unheard: BTreeSet<String>,
+    /// What goes on this lane comes later.
+    late: Option<Lane>,
+    /// What does.
+    kept: Vec<(Place, Frame)>,
     /// When each was first there.
     there: BTreeMap<String, Timestamp>,
     positions: u64,
@@ -101,6 +105,24 @@ impl Wire {
         self.bell.notify_waiters();
     }
 
+    /// What goes on this lane is confirmed, and kept back.
+    pub fn keep_back(&self, lane: Lane) {
+        self.held().late = Some(lane);
+    }
+
+    /// What was kept back comes now; how many frames.
+    pub fn give_back(&self) -> usize {
+        let kept = {
+            let mut held = self.held();
+            held.late = None;
+            std::mem::take(&mut held.kept)
+        };
+        for (place, frame) in &kept {
+            self.take(place.clone(), frame, End::Well);
+        }
+        kept.len()
+    }
+
     /// Ids of frames that are there without their node's knowing.
     pub fn unheard(&self) -> BTreeSet<String> {
         self.held().unheard.clone()
@@ -143,6 +165,10 @@ impl Wire {
         }
         if end == End::Failed {
             return Outcome::Unknown("fate: not there".to_owned());
+        }
+        if held.late == Some(place.1) {
+            held.kept.push((place, frame.clone()));
+            return Outcome::Confirmed;
         }
         let now = self.times.now();
         held.there.entry(frame.id.clone()).or_insert(now);
