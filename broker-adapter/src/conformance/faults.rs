@@ -22,6 +22,10 @@ const OUTAGE: Duration = Duration::from_millis(500);
 /// Before what failed is tried again.
 const AGAIN: Duration = Duration::from_millis(100);
 
+/// How long a reader of Kafka may be out of its group before it is told to subscribe again
+/// (`kafka/subscription.rs`): no subscription lives for less.
+const FORGOTTEN: Duration = Duration::from_secs(20);
+
 /// Until a producer that did not come back by itself has been replaced, and another was heard.
 const RECOVERY: Duration = Duration::from_secs(100);
 
@@ -175,17 +179,19 @@ async fn read_on(
     }
 }
 
-/// As [`read_on`], and as a node does: whoever reads from a Kafka that is away for long is told to
-/// subscribe again (`kafka/standing.rs`). Elsewhere a subscription outlives its broker.
+/// As [`read_on`], and as a node does: who is told that the broker cannot be reached subscribes again.
+/// That may be said no sooner than after `least`, and where there is none, never: a subscription
+/// outlives its broker.
 async fn read_again(
     backbone: Arc<dyn Backbone>,
     node: NodeId,
     mut reader: Box<dyn Subscription>,
-    (may_end, news): (bool, UnboundedSender<String>),
+    (least, news): (Option<Duration>, UnboundedSender<String>),
 ) -> BackboneError {
     loop {
+        let began = Instant::now();
         match read_on(reader, news.clone()).await {
-            BackboneError::Unreachable(_) if may_end => {}
+            BackboneError::Unreachable(_) if least.is_some_and(|l| began.elapsed() >= l) => {}
             error => return error,
         }
         reader = loop {
@@ -240,7 +246,7 @@ pub(super) async fn the_broker_dies(ground: &Ground) -> Verdict {
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let publisher = tokio::spawn(keep_publishing(Arc::clone(&backbone), node.clone(), stopped));
     let (news, mut arrivals) = unbounded_channel();
-    let rules = (ground.url.starts_with("kafka"), news);
+    let rules = (ground.url.starts_with("kafka").then_some(FORGOTTEN), news);
     let consumer = tokio::spawn(read_again(Arc::clone(&backbone), node.clone(), reader, rules));
     let ends: [fn(&dyn Broker) -> io::Result<()>; 2] = [|b| b.kill(), |b| b.stop()];
     for end in ends {

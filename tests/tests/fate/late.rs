@@ -6,22 +6,24 @@
 //!                ^-- keeps the content lane back
 //! ```
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use broker_adapter::Lane;
 use exchange_core::state::Phase;
 use exchange_store::rows::{DeliveryQuery, QueueQuery, QueueRow};
+use schemas::envelope::Consignment;
+use schemas::party::Party;
 use schemas::time::{DAY, HOUR};
 
 use crate::dice::Dice;
-use crate::ground::{self, GROUND, T0, at_once};
+use crate::ground::{GROUND, T0, at_once};
 use crate::operators;
 use crate::people::Letter;
 use crate::schedule::{Schedule, Trouble};
 use crate::simulated;
 use crate::site::Site;
 
-/// Of which most are spent on quarters of a second.
+/// In which something happens ([`Schedule::pass`]): more than a week of looks takes.
 const SECONDS: u32 = 30_000;
 /// Above it a document goes on the lane of contents.
 const LARGE: usize = 400_000;
@@ -39,9 +41,9 @@ fn letter(to: &Site) -> Letter {
     Letter {
         number: 1,
         from: 0,
-        recipients: vec![schemas::party::Party::siret(&to.plan.member[0].siret)],
+        recipients: vec![Party::siret(&to.plan.member[0].siret)],
         text: format!("<?xml version=\"1.0\"?><a>{}</a>", " ".repeat(LARGE)).into_bytes(),
-        consignment: schemas::envelope::Consignment::Basic,
+        consignment: Consignment::Basic,
         resumable: false,
         wait: 100,
     }
@@ -53,7 +55,7 @@ fn what_is_redriven_after_a_week_waits_for_its_content_for_another() {
     let home = GROUND.home();
     simulated().block_on(async {
         let mut schedule = Schedule::of(1, home.path(), Dice::of(1, "late"), Trouble::none());
-        let town = std::sync::Arc::clone(&schedule.sites[1]);
+        let town = Arc::clone(&schedule.sites[1]);
         schedule.letters = vec![letter(&town)];
         schedule.wires[0].keep_back(Lane::Content);
         schedule.begin();
@@ -78,7 +80,7 @@ fn what_is_redriven_after_a_week_waits_for_its_content_for_another() {
         assert_eq!(texts, [&schedule.letters[0].text], "{:?}", phases(&town));
         drop(told);
         for site in &schedule.sites {
-            ground::at_once(site.store.close());
+            at_once(site.store.close());
         }
     });
 }
